@@ -1,0 +1,206 @@
+"""The command line: one command per verb, over the same dataclasses; no logic."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from graphrise import __version__
+from graphrise.config import EvaluateConfig, GraphConfig, RunConfig, from_dict, to_dict
+from graphrise.errors import ConfigError, GraphriseError
+from graphrise.recipes import RECIPES
+
+
+def _plain(value: Any) -> Any:
+    """Jsonargparse's namespaces as plain dicts."""
+    if isinstance(value, Namespace):
+        return {k: _plain(v) for k, v in vars(value).items()}
+    return value
+
+
+def _recipe(argv: Sequence[str]) -> RunConfig:
+    """The recipe named on the command line: its values are the defaults that options override."""
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--recipe", default="catalogue")
+    name = peek.parse_known_args(argv)[0].recipe
+    if name not in RECIPES:
+        raise ConfigError(f"no recipe {name!r}; there are {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]()
+
+
+def _parser(recipe: RunConfig) -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
+    parser = ArgumentParser(prog="graphrise", description="Image embeddings from click logs.")
+    parser.add_argument("--version", action="version", version=f"graphrise {__version__}")
+    commands = parser.add_subcommands(required=True, dest="command")
+    verbs = {
+        "demo": (_demo_parser, _demo),
+        "build-graph": (_build_graph_parser, _build_graph),
+        "train": (lambda: _train_parser(recipe), _train),
+        "evaluate": (_evaluate_parser, _evaluate),
+        "embed": (_embed_parser, _embed),
+    }
+    for name, (make, _) in verbs.items():
+        sub = make()
+        commands.add_subcommand(name, sub, help=sub.description)
+    return parser, {name: act for name, (_, act) in verbs.items()}
+
+
+def _demo_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Everything on a packaged set of real images.")
+    parser.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="folder to fill")
+    parser.add_argument("--data", choices=("emoji", "digits"), default="emoji", help="which images")
+    parser.add_argument("--fast", action="store_true", help="a subset, two minutes")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds per model, at least 1")
+    parser.add_argument("--jobs", type=int, help="trainings side by side (default: CPU cores)")
+    return parser
+
+
+def _demo(args: Namespace) -> None:
+    from graphrise.demo import demo
+
+    report = demo(args.out, data=args.data, fast=args.fast, seeds=args.seeds, jobs=args.jobs)
+    print(f"\nreport: {report}")
+
+
+def _build_graph_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Logs to labels and an image similarity graph.")
+    parser.add_argument("dataset", type=Path, help="dataset folder (images, impressions)")
+    parser.add_argument("--out", type=Path, help="graph folder (default: DATASET/graph)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier graph")
+    parser.add_class_arguments(GraphConfig, "graph")
+    return parser
+
+
+def _build_graph(args: Namespace) -> None:
+    from graphrise.graph.build import build_graph
+    from graphrise.graph.store import save_graph
+
+    out = args.out or args.dataset / "graph"
+    if out.exists() and not args.overwrite:
+        raise ConfigError(f"{out}: exists already; give --overwrite to replace it")
+    graph = build_graph(args.dataset, from_dict(GraphConfig, _plain(args.graph)))
+    save_graph(graph, out, overwrite=args.overwrite)
+    for warning in graph.info["warnings"]:
+        print(f"note: {warning}")
+    labelled = {s: int((r.counts > 0).sum()) for s, r in graph.labels.items()}
+    print(
+        f"{out}: {graph.num_nodes:,} images, {graph.num_edges // 2:,} edges, labelled images: "
+        + ", ".join(f"{count:,} ({source})" for source, count in sorted(labelled.items()))
+    )
+
+
+def _train_parser(recipe: RunConfig) -> ArgumentParser:
+    parser = ArgumentParser(description="Train an encoder on a graph.")
+    parser.add_argument("dataset", type=Path, help="dataset folder")
+    parser.add_argument("run", type=Path, help="run folder to write")
+    parser.add_argument("--graph", type=Path, help="graph folder (default: DATASET/graph)")
+    parser.add_argument("--recipe", default="catalogue", help=f"of {', '.join(sorted(RECIPES))}")
+    parser.add_argument("--probe", help="column=value: recall@1 of these queries while training")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run")
+    parser.add_argument("--config", action="config", help="YAML of the settings below")
+    parser.add_class_arguments(RunConfig)
+    parser.set_defaults(to_dict(recipe))
+    return parser
+
+
+def _train(args: Namespace) -> None:
+    from graphrise.data.tables import read_images
+    from graphrise.evaluate.run import probe_of
+    from graphrise.graph.store import open_graph
+    from graphrise.train.progress import bars
+    from graphrise.train.run import train
+
+    settings = {f.name: _plain(args[f.name]) for f in dataclasses.fields(RunConfig)}
+    config = from_dict(RunConfig, settings)
+    graph = open_graph(args.graph or args.dataset / "graph")
+    probe = None
+    if args.probe is not None:
+        probe = probe_of(read_images(args.dataset), config, args.probe)
+    with bars() as progress:
+        task = progress.add_task(args.run.name, total=1.0, state="starting")
+        result = train(
+            args.dataset,
+            graph,
+            args.run,
+            config,
+            display=lambda fraction, state: progress.update(task, completed=fraction, state=state),
+            probe=probe,
+            overwrite=args.overwrite,
+        )
+    for note in result.notes:
+        print(f"note: {note}")
+    print(f"{args.run}: {result.passes:,} encoder passes in {result.seconds:.0f} s")
+
+
+def _evaluate_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="kNN and triplets of a run: metrics.json, report.html.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--dataset", type=Path, help="dataset folder (default: the run's)")
+    parser.add_argument("--gallery", help="column=value, images searched (default: the run's)")
+    parser.add_argument("--queries", nargs="+", help="column=value ..., the last is the headline")
+    return parser
+
+
+def _evaluate(args: Namespace) -> None:
+    from graphrise.evaluate.run import evaluate_run
+    from graphrise.evaluate.table import print_table
+    from graphrise.train.run import read_run
+
+    config: EvaluateConfig = read_run(args.run)[0].evaluate
+    if args.gallery:
+        config = dataclasses.replace(config, gallery=args.gallery)
+    if args.queries:
+        config = dataclasses.replace(config, queries=tuple(args.queries))
+    print_table(evaluate_run(args.run, args.dataset, config))
+    print(f"report: {args.run / 'report.html'}")
+
+
+def _embed_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Embeddings of a dataset's images, as Parquet.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("dataset", type=Path, help="dataset folder")
+    parser.add_argument("out", type=Path, help="Parquet file to write: image_id, embedding")
+    parser.add_argument("--where", help="column=value: only these images")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
+    return parser
+
+
+def _embed(args: Namespace) -> None:
+    from graphrise.evaluate.embed import embed_dataset
+
+    count = embed_dataset(args.run, args.dataset, args.out, args.where, overwrite=args.overwrite)
+    print(f"{args.out}: {count:,} embeddings")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit code: 0 done, 1 a GraphriseError (one line on stderr), 2 wrong arguments, 130 Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("graphrise").setLevel(logging.INFO)
+    # Lightning announces devices and tips that say nothing about the run.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.|lightning\.")
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    try:
+        parser, actions = _parser(_recipe(argv))
+        args = parser.parse_args(argv)
+        actions[args.command](args[args.command])
+    except GraphriseError as error:
+        print(f"graphrise: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("graphrise: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,1 @@
+"""A dataset folder of Parquet tables: reading, checking, and making two of them (emoji, digits)."""

@@ -1,0 +1,53 @@
+"""Whole or not at all: outputs are written under a temporary name and renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graphrise.errors import DataError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is renamed to `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on success it takes the place of `path`.
+
+    With `overwrite` an earlier `path` is moved aside first and removed last, so a reader sees the
+    old folder or the new one.
+
+    Raises:
+        DataError: `path` exists and `overwrite` is false, or `path` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file, a folder is to be written there")
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise DataError(f"{path}: exists already; give --overwrite to replace it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stamp = uuid.uuid4().hex[:8]
+    temporary = path.with_name(f".{path.name}.{stamp}.tmp")
+    aside = path.with_name(f".{path.name}.{stamp}.old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, aside)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""Prepare images and log, build the graph, train the models, judge them, write the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from graphrise.config import GraphConfig, RunConfig
+from graphrise.data.digits import write_digits
+from graphrise.data.emoji import LOGGED, write_emoji
+from graphrise.demo.compare import compare
+from graphrise.demo.pool import Job, train_all
+from graphrise.demo.variants import Trained, Variant, variants, with_seed
+from graphrise.errors import ConfigError, DataError
+from graphrise.evaluate.report import write_report
+from graphrise.evaluate.table import print_table, to_markdown
+from graphrise.graph.build import build_graph
+from graphrise.graph.store import save_graph
+from graphrise.recipes import RECIPES
+from graphrise.train.run import read_run
+
+FAST_EMOJI = 350
+FAST_PASSES = 28_000
+CONSOLE = Console(stderr=True)
+
+
+def demo(
+    out: Path,
+    *,
+    data: Literal["emoji", "digits"] = "emoji",
+    fast: bool = False,
+    seeds: int = 2,
+    jobs: int | None = None,
+) -> Path:
+    """Run everything and write `report.html`, `report.md` and the run folders into `out`.
+
+    Finished trainings of an earlier, interrupted call with the same settings are kept.
+
+    Args:
+        out: Folder to fill.
+        data: Images and log to use.
+        fast: Three models on a subset instead of all on everything.
+        seeds: Seeds per model, at least 1.
+        jobs: Trainings side by side, one CPU thread each; None: as many as cores.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        ConfigError: `seeds` or `jobs` is below 1.
+        DataError: Images could not be fetched, or `out` is a file.
+    """
+    if seeds < 1 or (jobs is not None and jobs < 1):
+        raise ConfigError(f"demo: seeds and jobs must be at least 1, got {seeds} and {jobs}")
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file, a folder is to be filled")
+    recipe = RECIPES[data]()
+    if fast and data == "emoji":
+        recipe = dataclasses.replace(
+            recipe, train=dataclasses.replace(recipe.train, passes=FAST_PASSES)
+        )
+    models = variants(recipe, full=not fast)
+    datasets = _prepare(out, data, fast, {m.labelled for m in models})
+    trained = _train(out, models, datasets, recipe, seeds, jobs)
+    CONSOLE.print("evaluating")
+    command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
+    report = compare(datasets["part"], trained, recipe.evaluate, command)
+    write_report(out / "report.html", report)
+    (out / "report.md").write_text(to_markdown(report) + "\n", encoding="utf-8")
+    print_table(report)
+    return out / "report.html"
+
+
+def _prepare(out: Path, data: str, fast: bool, labelled: set[str]) -> dict[str, Path]:
+    """Dataset folders with their graph, made where missing: `part` and `all` labelled."""
+    folders = {}
+    for which in sorted(labelled, reverse=True):
+        folder = out / f"{data}{'-fast' if fast else ''}{'-all-labelled' if which == 'all' else ''}"
+        folders[which] = folder
+        if not (folder / "images.parquet").is_file():
+            CONSOLE.print(f"preparing {folder}")
+            if data == "emoji":
+                write_emoji(
+                    folder,
+                    cache=out / "packages",
+                    labelled=LOGGED if which == "all" else ("apple",),
+                    limit=FAST_EMOJI if fast else None,
+                )
+            else:
+                write_digits(folder, labelled=1 if which == "all" else 20)
+        if not (folder / "graph" / "graph.json").is_file():
+            graph = build_graph(folder, GraphConfig())
+            save_graph(graph, folder / "graph", overwrite=True)
+            CONSOLE.print(
+                f"graph: {graph.num_nodes:,} images, {graph.num_edges // 2:,} edges from "
+                f"{graph.info['counts']['impressions']:,} impressions"
+            )
+    return folders
+
+
+def _train(
+    out: Path,
+    models: list[Variant],
+    datasets: dict[str, Path],
+    recipe: RunConfig,
+    seeds: int,
+    workers: int | None,
+) -> list[Trained]:
+    jobs, trained = [], []
+    # facebook, val: settings are chosen on it, so it may be looked at while training.
+    probe = recipe.evaluate.queries[-2]
+    for seed in range(seeds):
+        for model in models:
+            dataset = datasets[model.labelled]
+            run = out / "runs" / f"{dataset.name}-{model.slug}-{seed}"
+            config = with_seed(model.config, seed)
+            if not _finished(run, config):
+                name = f"{model.name}, seed {seed}"
+                jobs.append(Job(name, dataset, dataset / "graph", run, config, probe))
+    for model in models:
+        name = datasets[model.labelled].name
+        runs = [out / "runs" / f"{name}-{model.slug}-{seed}" for seed in range(seeds)]
+        trained.append(Trained(model, runs))
+    total = len(models) * seeds
+    if len(jobs) < total:
+        CONSOLE.print(f"{total - len(jobs)} of {total} trainings are there already")
+    train_all(jobs, workers or os.cpu_count() or 1)
+    return trained
+
+
+def _finished(run: Path, config: RunConfig) -> bool:
+    try:
+        return read_run(run)[0] == config
+    except DataError:
+        return False

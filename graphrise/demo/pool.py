@@ -1,0 +1,111 @@
+"""Several trainings side by side, one process each, with one progress bar each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from graphrise.config import RunConfig
+from graphrise.errors import GraphriseError
+from graphrise.train.progress import bars
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        name: Shown beside its bar.
+        dataset: Dataset folder.
+        graph: Graph folder.
+        run: Run folder to write; a half-finished one is replaced.
+        config: The run.
+        probe: `column=value`: recall@1 of these queries while training.
+    """
+
+    name: str
+    dataset: Path
+    graph: Path
+    run: Path
+    config: RunConfig
+    probe: str
+
+
+def _work(job: Job, events: Any) -> None:
+    """Body of a worker process: train, report progress, then success or why not."""
+    try:
+        from graphrise.data.tables import read_images
+        from graphrise.evaluate.run import probe_of
+        from graphrise.graph.store import open_graph
+        from graphrise.train.run import train
+
+        def display(fraction: float, state: str) -> None:
+            events.put((job.name, fraction, state))
+
+        probe = probe_of(read_images(job.dataset), job.config, job.probe)
+        graph = open_graph(job.graph)
+        train(job.dataset, graph, job.run, job.config, display=display, probe=probe, overwrite=True)
+        events.put((job.name, None, ""))
+    except GraphriseError as error:
+        events.put((job.name, None, f"{job.name}: {error}"))
+    except KeyboardInterrupt:
+        pass
+    except BaseException:
+        events.put((job.name, None, f"{job.name}: {traceback.format_exc()}"))
+
+
+def train_all(jobs: Sequence[Job], workers: int) -> None:
+    """Train every job, at most `workers` at a time.
+
+    A failure or Ctrl-C ends the others; finished run folders stay.
+
+    Raises:
+        GraphriseError: A training failed; says which and why.
+    """
+    context = multiprocessing.get_context("spawn")
+    events: Any = context.Queue()
+    waiting, running = list(reversed(jobs)), dict[str, BaseProcess]()
+    progress = bars()
+    width = max((len(j.name) for j in jobs), default=0)
+    tasks = {j.name: progress.add_task(j.name.ljust(width), total=1.0, state="") for j in jobs}
+    try:
+        with progress:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    job = waiting.pop()
+                    process = context.Process(target=_work, args=(job, events), daemon=True)
+                    process.start()
+                    progress.reset(tasks[job.name], state="starting")
+                    running[job.name] = process
+                try:
+                    name, fraction, state = events.get(timeout=1.0)
+                except queue.Empty:
+                    _check_alive(running)
+                    continue
+                if fraction is not None:
+                    progress.update(tasks[name], completed=fraction, state=state)
+                elif state:
+                    raise GraphriseError(state)
+                else:
+                    progress.update(tasks[name], completed=1.0)
+                    progress.stop_task(tasks[name])
+                    running.pop(name).join()
+    finally:
+        for process in running.values():
+            process.terminate()
+            process.join()
+
+
+def _check_alive(running: dict[str, BaseProcess]) -> None:
+    """A worker that was killed cannot say so itself."""
+    for name, process in running.items():
+        if process.exitcode is not None and process.exitcode != 0:
+            raise GraphriseError(
+                f"{name}: its process ended with code {process.exitcode} (out of memory?)"
+            )

@@ -1,0 +1,165 @@
+"""Evaluation of an encoder over the image sets of a dataset folder, and of a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from graphrise.config import EvaluateConfig, ImageConfig, RunConfig, to_dict
+from graphrise.data.tables import ImageTable, read_images
+from graphrise.errors import DataError
+from graphrise.evaluate.embed import embed
+from graphrise.evaluate.grid import retrieval_grid
+from graphrise.evaluate.report import write_report
+from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
+from graphrise.evaluate.score import Embedded, Score, codes, score
+from graphrise.loader.images import ImageReader
+from graphrise.nn.encoder import Encoder, load_encoder
+from graphrise.train.run import RunResult as Trained
+from graphrise.train.run import read_run, versions, write_json
+
+GRID_QUERIES = 12
+GRID_NEIGHBOURS = 5
+
+
+class ImageSets:
+    """The gallery and query sets of a dataset, decoded once for any number of encoders."""
+
+    def __init__(self, images: ImageTable, config: EvaluateConfig, image_size: int) -> None:
+        """Select the sets.
+
+        Raises:
+            DataError: A column or set is missing, or a query set overlaps the gallery in part.
+        """
+        self.config = config
+        self.rows = {where: images.select(where) for where in (config.gallery, *config.queries)}
+        gallery = set(self.rows[config.gallery].tolist())
+        for where in config.queries:
+            shared = len(gallery.intersection(self.rows[where].tolist()))
+            if shared > 0 and self.rows[where].size != shared:
+                raise DataError(
+                    f"{shared} images are in both {config.gallery} (gallery) and {where}: they "
+                    "would find themselves; choose disjoint sets, or one set as both"
+                )
+        labels = images.column(config.label)
+        groups = ["all"] * len(images) if config.group is None else images.column(config.group)
+        vocabularies: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self.labels, self.groups, self.readers = {}, {}, {}
+        for where, rows in self.rows.items():
+            self.labels[where] = codes([labels[r] for r in rows], vocabularies[0])
+            self.groups[where] = codes([groups[r] for r in rows], vocabularies[1])
+            self.readers[where] = ImageReader(
+                images, rows, image_size, ImageConfig(size=image_size).cache_mib
+            )
+
+    def embedded(self, encoder: Encoder, where: str) -> Embedded:
+        """One set through an encoder."""
+        vectors = embed(encoder, self.readers[where])
+        return Embedded(vectors, self.labels[where], self.groups[where])
+
+    def scores(self, encoder: Encoder, queries: tuple[str, ...] | None = None) -> dict[str, Score]:
+        """Score of every query set (or of some), by its `column=value`."""
+        gallery = self.embedded(encoder, self.config.gallery)
+        found = {}
+        for where in queries or self.config.queries:
+            same = np.array_equal(self.rows[where], self.rows[self.config.gallery])
+            vectors = gallery if same else self.embedded(encoder, where)
+            found[where] = score(gallery, vectors, self.config, same=same)
+        return found
+
+    def grid(self, scores: dict[str, Score], where: str) -> bytes:
+        """Retrieval grid of evenly spaced queries of a set: model name to its score."""
+        picked = np.linspace(0, self.rows[where].size - 1, GRID_QUERIES).round().astype(int)
+        picked = np.unique(picked)
+        near = {
+            name: s.neighbours[picked, : min(GRID_NEIGHBOURS, s.neighbours.shape[1])]
+            for name, s in scores.items()
+        }
+        gallery = self.config.gallery
+        shown = np.unique(np.concatenate([n.ravel() for n in near.values()]))
+        labels = self.labels[where][picked]
+        return retrieval_grid(
+            self._pictures(where, picked),
+            dict(zip(shown.tolist(), self._pictures(gallery, shown), strict=True)),
+            near,
+            {name: self.labels[gallery][n] == labels[:, None] for name, n in near.items()},
+        )
+
+    def _pictures(self, where: str, positions: np.ndarray) -> list[np.ndarray]:
+        import torch
+
+        pixels = self.readers[where].read(torch.from_numpy(positions.astype(np.int64)))
+        return [p.permute(1, 2, 0).numpy() for p in pixels]
+
+
+def probe_of(
+    images: ImageTable, config: RunConfig, where: str
+) -> Callable[[Encoder], dict[str, float]]:
+    """A probe for `train`: recall@1 of one query set, cheap enough to call while training."""
+    probed = dataclasses.replace(config.evaluate, queries=(where,))
+    sets = ImageSets(images, probed, config.images.size)
+
+    def probe(encoder: Encoder) -> dict[str, float]:
+        return {"recall@1": sets.scores(encoder)[where].metrics["recall@1"]}
+
+    return probe
+
+
+def run_result(trained: Trained, seed: int, scores: dict[str, Score], test: str) -> RunResult:
+    """A run folder's result and scores as the report wants them."""
+    curve = [{("loss" if k == "label_loss" else k): v for k, v in p.items()} for p in trained.curve]
+    return RunResult(
+        seed=seed,
+        encoder_passes=trained.passes,
+        seconds=trained.seconds,
+        metrics={where: s.metrics for where, s in scores.items()},
+        curve=curve,
+        margin_curve=scores[test].margin_curve,
+    )
+
+
+def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None) -> Report:
+    """Evaluate a finished run: writes `metrics.json` and `report.html` into its folder.
+
+    Args:
+        run: Run folder.
+        dataset: Dataset folder; None: the one the run was trained on.
+        config: Sets and metrics; None: those of the run.
+
+    Returns:
+        The report.
+
+    Raises:
+        DataError: The run is not finished, or the dataset lacks what is asked for.
+    """
+    run_config, trained_on, trained = read_run(run)
+    config = config or run_config.evaluate
+    encoder, size = load_encoder(run)
+    sets = ImageSets(read_images(dataset or trained_on), config, size)
+    scores = sets.scores(encoder)
+    test = config.queries[-1]
+    result = {where: {"metrics": s.metrics, "counts": s.counts} for where, s in scores.items()}
+    write_json(run / "metrics.json", {"gallery": config.gallery, "queries": result})
+    report = Report(
+        title=f"graphrise: {run.resolve().name}",
+        intro=f"kNN search in {config.gallery} and triplets, by cosine similarity.",
+        models=[
+            Model(
+                name=run.resolve().name,
+                runs=[run_result(trained, run_config.train.seed, scores, test)],
+            )
+        ],
+        query_sets=[QuerySet(name=where, counts=s.counts) for where, s in scores.items()],
+        test_set=test,
+        main_metric="recall@1",
+        retrieval_grid=sets.grid({run.resolve().name: scores[test]}, test),
+        retrieval_note="Queries evenly spaced over the set.",
+        command=f"graphrise evaluate {run.name}",
+        versions=versions(),
+        settings=to_dict(run_config),
+    )
+    write_report(run / "report.html", report)
+    return report

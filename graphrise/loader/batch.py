@@ -1,0 +1,85 @@
+"""What a training batch holds, and the loader that yields it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.loader import NodeLoader
+
+from graphrise.graph.ragged import Ragged
+from graphrise.loader.augment import augment_draws
+from graphrise.loader.images import ImageReader
+from graphrise.loader.sampler import EpochOrder, PairSampler
+
+
+class AttachImages:
+    """Adds images, labels and estimator coefficients to what PyG's loader sampled.
+
+    A batch is a PyG `Data` of N unique images, the B seeds (`batch_size`) first:
+
+    - `x`: uint8 `[N, 3, H, W]`; `augment`: float32 `[N, DRAWS]`; `n_id`: int64 `[N]`
+    - `edge_index`: int64 `[2, E]`, local (seed, drawn neighbour); `edge_coefficient`: float32 `[E]`
+    - `label_row`, `label_index`: int64 `[L]`, `label_weight`: float32 `[L]`, of the seeds
+    """
+
+    def __init__(self, reader: ImageReader, labels: Ragged, sampler: PairSampler) -> None:
+        """Images and labels by node id."""
+        self._reader, self._labels, self._sampler = reader, labels, sampler
+
+    def __call__(self, batch: Data) -> Data:
+        """Fill a sampled batch."""
+        nodes = _tensor(batch, "n_id").numpy()
+        seeds = nodes[: batch.batch_size]
+        batch.x = self._reader.read(_tensor(batch, "n_id"))
+        batch.augment = augment_draws(self._sampler.seed, self._sampler.epoch, nodes)
+        drawn_for = seeds[_tensor(batch, "edge_index")[0].numpy()]
+        coefficient = self._sampler.coefficient(_tensor(batch, "e_id").numpy(), drawn_for)
+        batch.edge_coefficient = torch.from_numpy(coefficient)
+        row, index, weight = self._labels.rows(seeds)
+        batch.label_row = torch.from_numpy(row)
+        batch.label_index = torch.from_numpy(index)
+        batch.label_weight = torch.from_numpy(weight)
+        return batch
+
+
+def _tensor(batch: Data, name: str) -> Tensor:
+    value = batch[name]
+    assert isinstance(value, Tensor)
+    return value
+
+
+def neighbor_loader(
+    data: Data,
+    reader: ImageReader,
+    labels: Ragged,
+    sampler: PairSampler,
+    *,
+    batch_size: int,
+    workers: int = 0,
+) -> NodeLoader:
+    """PyG `NodeLoader` over the labelled images: an epoch sees each of them once.
+
+    Call `loader.sampler.set_epoch(n)` before an epoch (Lightning does). Batches are a function of
+    (sampler.seed, epoch, number), whatever `workers` is.
+
+    Args:
+        data: The graph as PyG `Data` (`graph.convert.to_data`).
+        reader: Images by node id.
+        labels: Soft labels by node id; nodes without one are never seeds.
+        sampler: Draws the neighbours.
+        batch_size: Seeds per batch; the last batch of an epoch may be smaller.
+        workers: Worker processes.
+    """
+    seeds = torch.from_numpy(np.flatnonzero(labels.counts > 0))
+    return NodeLoader(
+        data,
+        node_sampler=sampler,
+        input_nodes=seeds,
+        transform=AttachImages(reader, labels, sampler),
+        filter_per_worker=True,
+        batch_size=batch_size,
+        sampler=EpochOrder(seeds.numel(), sampler.seed, sampler),
+        num_workers=workers,
+    )

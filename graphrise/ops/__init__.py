@@ -1,0 +1,1 @@
+"""Tensor operations that work alone: plain tensors in, plain tensors out."""

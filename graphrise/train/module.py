@@ -1,0 +1,124 @@
+"""The LightningModule: encoder, label head, edge term, and the budget that ends training."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from graphrise.config import RunConfig
+from graphrise.loader.augment import Augment
+from graphrise.nn.encoder import Encoder
+from graphrise.nn.heads import FullSoftmax
+from graphrise.nn.regularizer import EdgeRegularizer
+
+
+class GraphRise(lightning.LightningModule):
+    """Label cross-entropy plus `alpha` times the edge term (DESIGN section 2).
+
+    Attributes:
+        passes: Images encoded for training so far, neighbours included.
+        seeds: Labelled images seen so far.
+    """
+
+    def __init__(self, config: RunConfig, num_labels: int, num_labelled: int) -> None:
+        """Build the parts.
+
+        Args:
+            config: The run.
+            num_labels: C, size of the vocabulary.
+            num_labelled: Images with a label: an epoch.
+        """
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        scale = config.head.scale if config.encoder.normalize else None
+        self.head = FullSoftmax(
+            config.encoder.dim, num_labels, scale=scale, smoothing=config.head.smoothing
+        )
+        self.edge_term = EdgeRegularizer()
+        self.augment = Augment(config.images, self.encoder.mean, self.encoder.std)
+        self._epoch_length = num_labelled
+        self.passes = 0
+        self.seeds = 0
+
+    def losses(self, batch: Data) -> dict[str, Tensor]:
+        """Loss terms of one batch (`loader.batch.AttachImages` says what it holds).
+
+        Returns:
+            `label`: cross-entropy, scalar; `edge`: Omega per seed, scalar, absent if no edge was
+            drawn.
+        """
+        z = self.encoder(self.augment(batch.x, batch.augment))
+        seeds = z[: batch.batch_size]
+        label = self.head(seeds, batch.label_row, batch.label_index, batch.label_weight)
+        terms = {"label": label}
+        edge_index = batch.edge_index
+        assert edge_index is not None
+        if edge_index.size(1):
+            terms["edge"] = self.edge_term(z, edge_index, batch.edge_coefficient, batch.batch_size)
+        return terms
+
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
+        """One step; counts passes and logs the terms."""
+        terms = self.losses(batch)
+        loss = terms["label"]
+        if "edge" in terms:
+            loss = loss + self.config.edges.alpha * terms["edge"]
+        self.passes += int(batch.n_id.numel())
+        self.seeds += int(batch.batch_size)
+        values = {f"{name}_loss": value.detach() for name, value in terms.items()}
+        self.log_dict(values | {"passes": float(self.passes)}, batch_size=batch.batch_size)
+        return loss
+
+    def fraction(self) -> float:
+        """How much of the budget is used, 0 to 1."""
+        train = self.config.train
+        used = [0.0]
+        if train.passes is not None:
+            used.append(self.passes / train.passes)
+        if train.epochs is not None:
+            used.append(self.seeds / (train.epochs * self._epoch_length))
+        return min(1.0, max(used))
+
+    def learning_rate(self, fraction: float) -> float:
+        """Factor on the peak rate: linear warm-up, then cosine to zero."""
+        warmup = self.config.train.warmup
+        if fraction < warmup:
+            return max(fraction, 0.01 * warmup) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW; no weight decay on biases and norms. The schedule follows the budget."""
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
+        for parameter in self.parameters():
+            (decayed if parameter.dim() > 1 else plain).append(parameter)
+        train = self.config.train
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": train.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=train.lr,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda _: self.learning_rate(self.fraction())
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the counters that the budget is measured by."""
+        checkpoint["graphrise"] = {"passes": self.passes, "seeds": self.seeds}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counters back."""
+        self.passes = checkpoint["graphrise"]["passes"]
+        self.seeds = checkpoint["graphrise"]["seeds"]
