@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from graphrise.errors import ConfigError, DataError
+
+pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
 
 
 def table_files(folder: Path, name: str) -> list[Path]:
@@ -47,7 +50,7 @@ def check_columns(file: Path, columns: Iterable[str]) -> pa.Schema:
     """
     try:
         schema = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: not a readable Parquet file ({error})") from error
     for column in columns:
         if column not in schema.names:
@@ -141,8 +144,8 @@ def read_images(folder: Path) -> ImageTable:
         if "path" not in schema.names and "image" not in schema.names:
             raise DataError(f"{file}: needs a column 'path' or a column 'image' (encoded bytes)")
     try:
-        table = pa.concat_tables([pq.read_table(f) for f in files], promote_options="permissive")
-    except pa.ArrowInvalid as error:
+        table = pa.concat_tables(map(_read, files), promote_options="permissive")
+    except pa.ArrowException as error:
         raise DataError(
             f"{files[0].parent}: images part files do not fit together: {error}"
         ) from error
@@ -154,9 +157,18 @@ def read_images(folder: Path) -> ImageTable:
     return ImageTable(folder, table)
 
 
+def _read(file: Path) -> pa.Table:
+    try:
+        # Not read_table: for it a folder name like `split=train` is a column.
+        return pq.ParquetFile(file).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not a readable Parquet file ({error})") from error
+
+
 def _check_ids(table: pa.Table, where: Path) -> None:
     column = table.column("image_id")
-    if not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
+    if not any(is_kind(column.type) for is_kind in kinds):
         raise DataError(f"{where}: column 'image_id' must be string or int64, it is {column.type}")
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()

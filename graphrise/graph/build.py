@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -31,6 +30,8 @@ def build_graph(dataset: Path, config: cfg.GraphConfig) -> Graph:
     Raises:
         DataError: Something in the tables is wrong; names file, column, row and value.
     """
+    import duckdb
+
     images = read_images(dataset)
     rows = images.rows_in_splits(config.splits)
     ids = images.table.column("image_id")

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
 from graphrise.config import GraphConfig
 from graphrise.data.tables import check_columns
 from graphrise.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 READ = """
 create table raw as
@@ -34,6 +36,7 @@ create table capped as
 select query, node, clicks from clicked
 qualify row_number() over (partition by query order by clicks desc, node) <= {cap}
 """
+# `::float`: threads sum in any order; equal weights must tie all the same, for top_k.
 # A click vector's entry: log(1 + clicks) damps the head, ln(1 + N / df) is the query's idf.
 VECTORS = """
 create table vectors as
@@ -50,7 +53,7 @@ create table pairs as
 with v as (
   select query, node, value / norm as value from vectors semi join capped using (query, node)
 )
-select a.node as source, b.node as target, least(sum(a.value * b.value), 1.0) as weight
+select a.node as source, b.node as target, least(sum(a.value * b.value), 1.0)::float as weight
 from v a join v b on a.query = b.query and a.node < b.node
 group by a.node, b.node
 """
@@ -128,6 +131,8 @@ def load_log(
     Raises:
         DataError: A missing column; null, negative or non-finite values; an unknown image.
     """
+    import duckdb
+
     for file in files:
         check_columns(file, ["session", "query", "image_id", "clicked"])
     con.register("nodes_in", nodes)
@@ -140,7 +145,12 @@ def load_log(
         unknown = _check_images(con, files[0].parent, config)
     except duckdb.ConversionException as error:
         raise DataError(
-            f"{files[0]}: column 'clicked' must be boolean or a count: {error}"
+            f"{files[0]}: column 'clicked' must be boolean or a count: {_first_line(error)}"
+        ) from error
+    except duckdb.Error as error:
+        raise DataError(
+            f"{files[0]}: the log cannot be read: {_first_line(error)}; is a file damaged, or do "
+            "part files differ in their columns' types?"
         ) from error
     con.execute(KNOWN)
     con.execute(CLICKED)
@@ -160,6 +170,11 @@ def load_log(
     }
 
 
+def _first_line(error: Exception) -> str:
+    """What DuckDB says, without the query text it quotes."""
+    return str(error).splitlines()[0]
+
+
 def _check_values(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     checks = {
         "session": "session is null",
@@ -173,10 +188,13 @@ def _check_values(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
         found = con.execute(sql).fetchall()
         if found:
             row, bad, image_id = found[0]
-            need = "must be a finite count of at least 0" if column == "clicked" else "is null"
+            shown = "null" if bad is None else bad
+            need = (
+                "must be a finite count of at least 0" if column == "clicked" else "is not allowed"
+            )
             raise DataError(
                 f"{folder / 'impressions.parquet'}: column {column!r}, row {row} "
-                f"(image_id {image_id!r}): {bad} {need}"
+                f"(image_id {image_id!r}): {shown} {need}; correct the row or remove it"
             )
 
 
