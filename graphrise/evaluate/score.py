@@ -12,6 +12,7 @@ from graphrise.errors import DataError
 from graphrise.evaluate.knn import knn_classify, recall_at_k, top_k_accuracy
 from graphrise.evaluate.triplets import (
     MarginCurve,
+    NoTriplets,
     build_triplets,
     recall_vs_margin,
     triplet_distances,
@@ -106,7 +107,7 @@ def _triplets(
             gallery.groups,
             per_query=config.triplets_per_query,
         )
-    except DataError:
+    except NoTriplets:
         return None, {}, {"queries without a triplet": len(queries.labels)}
     near, far = triplet_distances(
         queries.embeddings[triplets.anchor],

@@ -11,6 +11,10 @@ from graphrise.errors import ConfigError, DataError
 from graphrise.evaluate.checks import UNKNOWN, check_embeddings, check_labels
 
 
+class NoTriplets(DataError):
+    """No query has both a positive and a negative."""
+
+
 @dataclass(frozen=True)
 class Triplets:
     """Rows of one triplet set: `anchor` in the queries, the other two in the gallery."""
@@ -60,7 +64,7 @@ def build_triplets(
         seed: Of the draws.
 
     Raises:
-        DataError: An array is empty or malformed, or no query has a triplet.
+        DataError: An array is empty or malformed; NoTriplets: no query has a triplet.
         ConfigError: `per_query` is below 1.
     """
     if per_query < 1:
@@ -78,7 +82,7 @@ def build_triplets(
 
     fit = (labels != UNKNOWN) & (groups != UNKNOWN) & (positives > 0) & (negatives > 0)
     if not fit.any():
-        raise DataError(
+        raise NoTriplets(
             f"none of the {len(labels)} queries has both a gallery image of its label and one of "
             "another label in its group: check the labels and groups of queries and gallery"
         )
