@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from graphrise.errors import ConfigError
 
@@ -12,6 +12,23 @@ from graphrise.errors import ConfigError
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+def _check_choices(config: Any, stage: str) -> None:
+    """Refuse a value that a `Literal` field does not list."""
+    for name, kind in get_type_hints(type(config)).items():
+        if get_origin(kind) is Literal:
+            value, choices = getattr(config, name), get_args(kind)
+            _require(
+                value in choices, f"{stage}.{name} must be of {', '.join(choices)}; got {value!r}"
+            )
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, inside dicts too: what YAML gives back equals what was written."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +51,7 @@ class GraphConfig:
     """A logged image_id that images.parquet lacks: stop, or drop the row and count it."""
 
     def __post_init__(self) -> None:
+        _check_choices(self, "graph")
         _require(len(self.splits) > 0, "graph.splits is empty: name at least one split")
         _require(self.images_per_query >= 2, "graph.images_per_query must be at least 2")
         _require(self.min_coclicks >= 1, "graph.min_coclicks must be at least 1")
@@ -54,6 +72,7 @@ class LabelConfig:
     """Labels kept per image after the mix."""
 
     def __post_init__(self) -> None:
+        _check_choices(self, "labels")
         _require(self.spread_power > 0, "labels.spread_power must be above 0")
         _require(self.spread_top >= 1, "labels.spread_top must be at least 1")
 
@@ -72,6 +91,7 @@ class EdgeConfig:
     """Divide an image's edge weights by their sum, so that alpha does not depend on degree."""
 
     def __post_init__(self) -> None:
+        _check_choices(self, "edges")
         _require(
             self.alpha >= 0,
             f"edges.alpha must not be below 0 (got {self.alpha}): a negative weight pushes "
@@ -108,7 +128,11 @@ class ImageConfig:
     def __post_init__(self) -> None:
         _require(self.size >= 8, "images.size must be at least 8 pixels")
         _require(self.workers >= 0, "images.workers must not be negative")
+        _require(self.cache_mib >= 0, "images.cache_mib must not be negative")
         _require(0 <= self.scale < 1, "images.scale must lie in [0, 1)")
+        _require(0 <= self.shift < 1, "images.shift must lie in [0, 1)")
+        _require(self.rotate >= 0, "images.rotate must not be negative")
+        _require(0 <= self.colour < 1, "images.colour must lie in [0, 1)")
         for name in ("grey", "erase"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"images.{name} is a probability, got {value}")
@@ -131,6 +155,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         _require(self.dim >= 1, "encoder.dim must be at least 1")
+        object.__setattr__(self, "kwargs", _tuples(self.kwargs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +198,7 @@ class TrainConfig:
     """CPU threads of torch; None leaves torch's choice. Part of a bit-for-bit repetition."""
 
     def __post_init__(self) -> None:
+        _check_choices(self, "train")
         _require(
             self.epochs is not None or self.passes is not None,
             "train.epochs and train.passes are both None: give training an end",
@@ -183,6 +209,7 @@ class TrainConfig:
         _require(self.lr > 0, "train.lr must be above 0")
         _require(self.weight_decay >= 0, "train.weight_decay must not be negative")
         _require(0 <= self.warmup < 1, "train.warmup must lie in [0, 1)")
+        _require(self.threads is None or self.threads >= 1, "train.threads must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +231,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _require(self.k >= 1, "evaluate.k must be at least 1")
+        _require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
         _require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
         for one in (self.gallery, *self.queries):
             _require("=" in one, f"evaluate: {one!r} is not of the form column=value")

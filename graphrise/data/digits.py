@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +46,7 @@ def write_digits(
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError("the digits come with scikit-learn: pip install graphrise[demo]") from error
-    digits = load_digits()
+    digits: Any = load_digits()
     target = digits.target.astype(int)
     splits = np.array(["train"] * target.size, dtype=object)
     splits[::labelled] = "gallery"
@@ -72,7 +73,7 @@ def write_digits(
         {d: (WORDS[d], "odd" if d % 2 else "even", "low" if d < 5 else "high") for d in range(10)},
         simulator or SimulatorConfig(sessions=4_000, drop_unique_keywords=False),
     )
-    with whole_folder(out, overwrite=overwrite) as folder:
+    with whole_folder(out, overwrite=overwrite, mark="images.parquet") as folder:
         pq.write_table(pa.Table.from_pylist(rows), folder / "images.parquet")
         pq.write_table(impressions, folder / "impressions.parquet")
     return len(rows)

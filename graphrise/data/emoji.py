@@ -178,7 +178,7 @@ def write_emoji(
         {i: e.keywords for i, e in enumerate(emoji)},
         simulator or SimulatorConfig(),
     )
-    with whole_folder(out, overwrite=overwrite) as folder:
+    with whole_folder(out, overwrite=overwrite, mark="images.parquet") as folder:
         pq.write_table(images, folder / "images.parquet")
         pq.write_table(impressions, folder / "impressions.parquet")
     return len(emoji)

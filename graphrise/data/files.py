@@ -25,19 +25,23 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def whole_folder(path: Path, *, overwrite: bool, mark: str | None = None) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it takes the place of `path`.
 
     With `overwrite` an earlier `path` is moved aside first and removed last, so a reader sees the
-    old folder or the new one.
+    old folder or the new one. Only a folder that holds the file `mark` (written by the same
+    function before) is overwritten: a wrong path must not cost the user a folder.
 
     Raises:
-        DataError: `path` exists and `overwrite` is false, or `path` is a file.
+        DataError: `path` exists and `overwrite` is false or it lacks `mark`, or `path` is a file.
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path}: is a file, a folder is to be written there")
-    if path.exists() and any(path.iterdir()) and not overwrite:
-        raise DataError(f"{path}: exists already; give --overwrite to replace it")
+    if path.exists() and any(path.iterdir()):
+        if not overwrite:
+            raise DataError(f"{path}: exists already; give --overwrite to replace it")
+        if mark is not None and not (path / mark).is_file():
+            raise DataError(f"{path}: holds no {mark}, so it is not overwritten; choose another")
     path.parent.mkdir(parents=True, exist_ok=True)
     stamp = uuid.uuid4().hex[:8]
     temporary = path.with_name(f".{path.name}.{stamp}.tmp")

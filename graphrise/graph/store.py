@@ -95,9 +95,9 @@ def save_graph(graph: Graph, path: Path, *, overwrite: bool = False) -> None:
     """Write the graph folder, whole or not at all.
 
     Raises:
-        DataError: `path` exists and `overwrite` is false.
+        DataError: `path` exists and `overwrite` is false, or it is not a graph folder.
     """
-    with whole_folder(path, overwrite=overwrite) as folder:
+    with whole_folder(path, overwrite=overwrite, mark="graph.json") as folder:
         for name, array in _arrays(graph).items():
             np.save(folder / f"{name}.npy", array)
         pq.write_table(pa.table({"image_id": graph.image_ids}), folder / "nodes.parquet")
@@ -146,7 +146,10 @@ def open_graph(path: Path, *, verify: bool = False) -> Graph:
 
     def load(name: str) -> np.ndarray:
         # A memory map, but as a plain ndarray: subclasses are refused by torch.
-        array = np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            array = np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path / name}.npy: damaged ({error}); build it again") from error
         return array.view(np.ndarray)
 
     labels, vocabulary = {}, {}

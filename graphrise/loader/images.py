@@ -80,7 +80,7 @@ class ImageReader:
             path = self._folder / self._paths[row].as_py()
         source = "column 'image'" if path is None else str(path)
         try:
-            with Image.open(io.BytesIO(data) if path is None else path) as image:
+            with Image.open(path if path is not None else io.BytesIO(data or b"")) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(f"{image.width} x {image.height} pixels is over {MAX_PIXELS:,}")
                 picture = ImageOps.fit(
@@ -90,6 +90,7 @@ class ImageReader:
                 )
         except (
             OSError,
+            EOFError,
             SyntaxError,
             ValueError,
             DataError,

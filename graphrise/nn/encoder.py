@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from graphrise.config import EncoderConfig, from_dict, to_dict
@@ -46,7 +47,7 @@ class Encoder(nn.Module):
                 f"encoder {config.name!r} with {config.kwargs or 'no arguments'}: "
                 f"timm says {type(error).__name__}: {error}"
             ) from error
-        data = timm.data.resolve_data_config({}, model=self.backbone)
+        data = resolve_data_config({}, model=self.backbone)
         # Statistics of the pretrained weights; without weights there is nothing to match.
         trained = config.pretrained
         self.mean: tuple[float, ...] = tuple(data["mean"]) if trained else (0.5, 0.5, 0.5)

@@ -134,20 +134,29 @@ def prepare(run: Path, config: RunConfig, dataset: Path, *, overwrite: bool) -> 
     """Make the run folder and write its config.
 
     Raises:
-        DataError: The folder holds something and `overwrite` is false.
+        DataError: The folder holds something and `overwrite` is false, or it is not a run folder.
     """
     if run.exists() and not run.is_dir():
         raise DataError(f"{run}: is a file, a run folder is to be written there")
     if run.is_dir() and any(run.iterdir()):
         if not overwrite:
             raise DataError(f"{run}: exists already; give --overwrite to replace it")
-        if not (run / "config.yaml").is_file():
-            raise DataError(f"{run}: is not a run folder, it is not overwritten")
+        if not _is_run(run):
+            raise DataError(f"{run}: is not a run folder, so it is not overwritten; choose another")
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
     values = {"dataset": str(dataset.resolve()), "run": to_dict(config)}
     with whole_file(run / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether the folder's config.yaml is one of ours: the name alone is a common one."""
+    try:
+        values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(values, dict) and set(values) == {"dataset", "run"}
 
 
 def read_run(run: Path) -> tuple[RunConfig, Path, RunResult]:
