@@ -152,7 +152,7 @@ def _evaluate_parser() -> ArgumentParser:
 def _evaluate(args: Namespace) -> None:
     from graphrise.evaluate.run import evaluate_run
     from graphrise.evaluate.table import print_table
-    from graphrise.train.run import read_run
+    from graphrise.train.folder import read_run
 
     config: EvaluateConfig = read_run(args.run)[0].evaluate
     if args.gallery:

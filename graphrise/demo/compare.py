@@ -15,7 +15,7 @@ from graphrise.evaluate.run import ImageSets, run_result
 from graphrise.evaluate.score import Score
 from graphrise.graph.store import Graph, open_graph
 from graphrise.nn.encoder import load_encoder
-from graphrise.train.run import read_run, versions
+from graphrise.train.folder import read_run, versions
 
 NOTES = {
     "vendor=google": ("in the log and the graph: transductive, not held out", False),

@@ -21,7 +21,7 @@ from graphrise.evaluate.table import print_table, to_markdown
 from graphrise.graph.build import build_graph
 from graphrise.graph.store import save_graph
 from graphrise.recipes import RECIPES
-from graphrise.train.run import read_run
+from graphrise.train.folder import read_run
 
 FAST_EMOJI = 350
 FAST_PASSES = 28_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import traceback
 from collections.abc import Sequence
@@ -60,6 +61,11 @@ def _work(job: Job, events: Any) -> None:
         events.put((job.name, None, f"{job.name}: {traceback.format_exc()}"))
 
 
+# glibc gives large blocks back to the system after every step and takes the page faults anew:
+# kept instead, a training step on a CPU core is a tenth to a fifth faster. Read at process start.
+_MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+
+
 def train_all(jobs: Sequence[Job], workers: int) -> None:
     """Train every job, at most `workers` at a time.
 
@@ -69,6 +75,8 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
         GraphriseError: A training failed; says which and why.
     """
     context = multiprocessing.get_context("spawn")
+    for name, value in _MALLOC.items():
+        os.environ.setdefault(name, value)
     events: Any = context.Queue()
     waiting, running = list(reversed(jobs)), dict[str, BaseProcess]()
     progress = bars()

@@ -18,8 +18,8 @@ from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
 from graphrise.evaluate.score import Embedded, Score, codes, score
 from graphrise.loader.images import ImageReader
 from graphrise.nn.encoder import Encoder, load_encoder
-from graphrise.train.run import RunResult as Trained
-from graphrise.train.run import read_run, versions, write_json
+from graphrise.train.folder import RunResult as Trained
+from graphrise.train.folder import read_run, versions, write_json
 
 GRID_QUERIES = 12
 GRID_NEIGHBOURS = 5

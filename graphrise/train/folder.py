@@ -1,0 +1,119 @@
+"""The run folder: what it holds, and reading it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graphrise.config import RunConfig, from_dict, to_dict
+from graphrise.data.files import whole_file
+from graphrise.errors import ConfigError, DataError
+
+PACKAGES = ("graphrise", "torch", "torch-geometric", "timm", "lightning", "numpy")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run cost and how it went.
+
+    Attributes:
+        passes: Images encoded for training.
+        seconds: Training time, probes excluded.
+        peak_mib: Largest resident memory of the process so far, MiB; 0 where it is not known.
+        curve: Entries over the budget (see `progress.Budget`).
+        notes: What a user should know.
+    """
+
+    passes: int
+    seconds: float
+    peak_mib: float
+    curve: list[dict[str, float]]
+    notes: list[str]
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(RunResult))
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON file, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def prepare(run: Path, config: RunConfig, dataset: Path, *, overwrite: bool) -> None:
+    """Make the run folder and write its config.
+
+    Raises:
+        DataError: The folder holds something and `overwrite` is false, or it is not a run folder.
+    """
+    if run.exists() and not run.is_dir():
+        raise DataError(f"{run}: is a file, a run folder is to be written there")
+    if run.is_dir() and any(run.iterdir()):
+        if not overwrite:
+            raise DataError(f"{run}: exists already; give --overwrite to replace it")
+        if not _is_run(run):
+            raise DataError(f"{run}: is not a run folder, so it is not overwritten; choose another")
+        shutil.rmtree(run)
+    run.mkdir(parents=True, exist_ok=True)
+    values = {"dataset": str(dataset.resolve()), "run": to_dict(config)}
+    with whole_file(run / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether the folder's config.yaml is one of ours: the name alone is a common one."""
+    try:
+        values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(values, dict) and set(values) == {"dataset", "run"}
+
+
+def read_run(run: Path) -> tuple[RunConfig, Path, RunResult]:
+    """Config, dataset folder and result of a finished run folder.
+
+    Raises:
+        DataError: Not a run folder, or its training did not finish.
+    """
+    if not (run / "config.yaml").is_file():
+        raise DataError(f"{run}: not a run folder (no config.yaml)")
+    if not (run / "run.json").is_file():
+        raise DataError(f"{run}: its training did not finish (no run.json)")
+    try:
+        values = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        config = from_dict(RunConfig, values["run"])
+        found = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        result = RunResult(**{k: found[k] for k in FIELDS})
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{run}: config.yaml or run.json is damaged: {error}") from error
+    return config, Path(values["dataset"]), result
