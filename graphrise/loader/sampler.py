@@ -149,16 +149,19 @@ class PairSampler(BaseSampler):
 
 def _cumulated(graph: Graph) -> np.ndarray:
     """Running share of each row's weight, float64 `[E]`, the last of a row above 1."""
-    weight = np.asarray(graph.weight, dtype=np.float64)
-    running = np.cumsum(weight)
     rowptr = np.asarray(graph.rowptr)
     degree = np.diff(rowptr)
-    before = np.concatenate(([0.0], running))[rowptr[:-1]]
-    row_total = np.concatenate(([0.0], running))[rowptr[1:]] - before
-    share = (running - np.repeat(before, degree)) / np.repeat(row_total, degree)
+    first = rowptr[:-1][degree > 0]
+    weight = np.asarray(graph.weight, dtype=np.float64)
+    if first.size == 0:
+        return weight
+    # Shares before the running sum: every row adds 1, so none is lost beside heavier ones.
+    share = weight / np.repeat(np.add.reduceat(weight, first), degree[degree > 0])
+    running = np.cumsum(share)
+    running -= np.repeat(running[first] - share[first], degree[degree > 0])
     # Rounding must not leave a draw of 0.999... without an edge.
-    share[rowptr[1:][degree > 0] - 1] = 2.0
-    return share
+    running[rowptr[1:][degree > 0] - 1] = 2.0
+    return running
 
 
 class EpochOrder(torch.utils.data.Sampler[int]):
