@@ -1,0 +1,141 @@
+"""Augmentation: a function of (seed, epoch, image), in range, and identity without strength."""
+
+import numpy as np
+import pytest
+import torch
+
+from graphrise.config import ImageConfig
+from graphrise.loader.augment import DRAWS, Augment, augment_draws
+
+HALF = (0.5, 0.5, 0.5)
+OFF = {"scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0}
+FULL = {"scale": 0.3, "shift": 0.2, "rotate": 30.0, "colour": 0.5, "grey": 0.5, "erase": 0.5}
+
+
+def pictures(count=6, size=16):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def augment(**strengths):
+    return Augment(ImageConfig(size=16, **(OFF | strengths)), HALF, HALF)
+
+
+def test_draws_are_a_function_of_seed_epoch_and_image():
+    images = np.array([5, 0, 9])
+    draws = augment_draws(1, 2, images)
+    assert draws.shape == (3, DRAWS)
+    assert draws.dtype == torch.float32
+    assert ((draws >= 0) & (draws <= 1)).all()
+    torch.testing.assert_close(augment_draws(1, 2, images[1:2])[0], draws[1], rtol=0, atol=0)
+    for other in (augment_draws(2, 2, images), augment_draws(1, 3, images)):
+        assert not torch.equal(other, draws)
+
+
+def test_without_draws_it_only_normalises():
+    x = pictures()
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    got = Augment(ImageConfig(size=16, flip=True, **FULL), mean, std)(x)
+    want = (x.float() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.testing.assert_close(got, want)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    assert got.dtype == torch.float32
+
+
+def test_zero_strengths_are_the_identity():
+    x = pictures()
+    draws = augment_draws(0, 0, np.arange(len(x)))
+    torch.testing.assert_close(augment()(x, draws), augment()(x), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("strengths", [FULL, FULL | {"flip": True}, {"colour": 0.9}])
+def test_values_stay_in_range_and_move(strengths):
+    x = pictures(32)
+    got = augment(**strengths)(x, augment_draws(3, 1, np.arange(32)))
+    assert got.shape == x.shape
+    assert got.isfinite().all()
+    # Mean and deviation of one half: [0, 1] becomes [-1, 1].
+    assert got.min() >= -1 - 1e-5
+    assert got.max() <= 1 + 1e-5
+    assert ((got - augment()(x)).abs().amax(dim=(1, 2, 3)) > 0.05).all()
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    x, draws = pictures(8), augment_draws(0, 5, np.arange(8))
+    module = augment(**FULL, flip=True)
+    together = module(x, draws)
+    for i in (0, 7):
+        alone = module(x[i : i + 1], draws[i : i + 1])[0]
+        torch.testing.assert_close(alone, together[i], rtol=1e-5, atol=1e-5)
+
+
+def test_input_is_left_alone():
+    x = pictures()
+    before = x.clone()
+    augment(**FULL)(x, augment_draws(0, 0, np.arange(len(x))))
+    torch.testing.assert_close(x, before)
+
+
+def draws_of(count, **columns):
+    """Middle draws (no move, no recolouring) with some columns set."""
+    draws = torch.full((count, DRAWS), 0.5)
+    for column, value in columns.items():
+        draws[:, int(column[1:])] = value
+    return draws
+
+
+def test_mirror_is_a_mirror():
+    x = pictures()
+    got = augment(flip=True)(x, draws_of(len(x), u4=0.1))
+    torch.testing.assert_close(got, augment()(x.flip(3)), rtol=0, atol=2e-5)
+    kept = augment(flip=True)(x, draws_of(len(x), u4=0.9))
+    torch.testing.assert_close(kept, augment()(x), rtol=0, atol=2e-5)
+
+
+def test_shift_moves_by_whole_pixels():
+    x = pictures()
+    # Full positive draw of a shift of a quarter: four of sixteen pixels, the border repeated.
+    got = augment(shift=0.25)(x, draws_of(len(x), u2=1.0))
+    want = torch.cat((x[:, :, :, 4:], x[:, :, :, -1:].expand(-1, -1, -1, 4)), dim=3)
+    torch.testing.assert_close(got, augment()(want), rtol=0, atol=1e-4)
+
+
+def test_a_right_angle_turns_the_picture():
+    x = pictures()
+    got = augment(rotate=90.0)(x, draws_of(len(x), u1=1.0))
+    turned = [augment()(x.rot90(k, (2, 3))) for k in (1, 3)]
+    assert min((got - t).abs().max() for t in turned) < 1e-3
+
+
+def test_grey_drops_the_colour():
+    got = augment(grey=1.0)(pictures(), draws_of(6))
+    torch.testing.assert_close(got[:, 0], got[:, 1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(got[:, 1], got[:, 2], rtol=0, atol=1e-5)
+    assert got[:, 0].std() > 0.1
+
+
+def test_colour_leaves_grey_pictures_grey_and_brightens():
+    grey = torch.full((2, 3, 16, 16), 100, dtype=torch.uint8)
+    hue = augment(colour=0.9)(grey, draws_of(2, u9=1.0, u8=1.0))
+    torch.testing.assert_close(hue, augment()(grey), rtol=0, atol=1e-4)
+    bright = augment(colour=0.5)(grey, draws_of(2, u6=1.0))
+    torch.testing.assert_close(bright, augment()(grey * 1.5), rtol=0, atol=0.01)
+
+
+def test_erase_blanks_one_rectangle():
+    x = pictures()
+    got = augment(erase=1.0)(x, draws_of(len(x)))
+    changed = (got - augment()(x)).abs().amax(dim=1) > 1e-4
+    share = changed.float().mean(dim=(1, 2))
+    assert ((share > 0.03) & (share < 0.35)).all()
+    for mask in changed:
+        rows, columns = mask.any(dim=1).nonzero().ravel(), mask.any(dim=0).nonzero().ravel()
+        assert rows.tolist() == list(range(int(rows[0]), int(rows[-1]) + 1))
+        assert columns.tolist() == list(range(int(columns[0]), int(columns[-1]) + 1))
+    mean = augment()(x).mean(dim=(2, 3))
+    torch.testing.assert_close(got[0, :, changed[0]].mean(dim=1), mean[0], rtol=1e-3, atol=1e-3)
+
+
+def test_no_image():
+    empty = torch.empty(0, 3, 16, 16, dtype=torch.uint8)
+    assert augment(**FULL)(empty, torch.empty(0, DRAWS)).shape == (0, 3, 16, 16)

@@ -1,0 +1,71 @@
+"""The label head and the edge term by hand, and how they add up."""
+
+import math
+
+import pytest
+import torch
+
+from graphrise.errors import ConfigError
+from graphrise.nn.heads import FullSoftmax
+from graphrise.nn.regularizer import EdgeRegularizer
+
+
+def test_soft_labels_by_hand():
+    head = FullSoftmax(2, 3, scale=None, smoothing=0.0)
+    assert head.bias is not None
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+        head.bias.copy_(torch.tensor([0.0, 0.0, math.log(2)]))
+    z = torch.tensor([[math.log(3), math.log(4)], [0.0, 0.0]])
+    # Exponentials of the logits: (3, 4, 2) of 9, and (1, 1, 2) of 4.
+    row, index = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+    weight = torch.tensor([0.25, 0.75, 1.0])
+    first = 0.25 * math.log(9 / 3) + 0.75 * math.log(9 / 4)
+    second = math.log(4 / 2)
+    assert head(z, row, index, weight).item() == pytest.approx((first + second) / 2)
+    head.smoothing = 0.3
+    smooth_first = 0.275 * math.log(3) + 0.625 * math.log(9 / 4) + 0.1 * math.log(9 / 2)
+    smooth_second = 0.2 * math.log(4) + 0.8 * math.log(2)
+    want = (smooth_first + smooth_second) / 2
+    assert head(z, row, index, weight).item() == pytest.approx(want)
+
+
+def test_cosine_logits_by_hand():
+    head = FullSoftmax(2, 2, scale=5.0, smoothing=0.0)
+    assert head.bias is None
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[3.0, 4.0], [0.0, -2.0]]))
+    z = torch.tensor([[1.0, 0.0]])
+    torch.testing.assert_close(head.logits(z), torch.tensor([[3.0, 0.0]]))
+    one = torch.zeros(1, dtype=torch.long)
+    loss = head(z, one, one, torch.ones(1))
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-3)))
+
+
+def test_no_label_is_refused():
+    with pytest.raises(ConfigError, match="at least one label"):
+        FullSoftmax(4, 0)
+    assert FullSoftmax(4, 1)(torch.ones(2, 4), *no_entries()).item() == 0
+
+
+def no_entries():
+    none = torch.empty(0, dtype=torch.long)
+    return none, none, torch.empty(0)
+
+
+def test_edge_term_by_hand():
+    z = torch.tensor([[0.0, 0.0], [3.0, 4.0], [1.0, 0.0]])
+    index = torch.tensor([[0, 0, 1], [1, 2, 2]])
+    coefficient = torch.tensor([0.5, 2.0, 1.0])
+    # d = 25, 1, 4 + 16 = 20.
+    want = (0.5 * 25 + 2 * 1 + 20) / 2
+    assert EdgeRegularizer()(z, index, coefficient, 2).item() == pytest.approx(want)
+    nothing = EdgeRegularizer()(z, index[:, :0], coefficient[:0], 2)
+    assert nothing.item() == 0
+
+
+def test_edge_term_pulls_both_ends():
+    z = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    EdgeRegularizer()(z, torch.tensor([[0], [1]]), torch.ones(1), 1).backward()
+    assert z.grad is not None
+    assert z.grad.tolist() == [[-2.0, 0.0], [2.0, 0.0]]
