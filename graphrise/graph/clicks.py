@@ -133,23 +133,23 @@ def load_log(
     """
     import duckdb
 
-    for file in files:
-        check_columns(file, ["session", "query", "image_id", "clicked"])
+    _check_parts(files)
+    where = files[0] if len(files) == 1 else files[0].parent
     con.register("nodes_in", nodes)
     con.register("images_in", images)
     con.execute("create table nodes as select * from nodes_in")
     names = "[" + ", ".join("'" + str(f).replace("'", "''") + "'" for f in files) + "]"
     try:
         con.execute(READ.format(files=names))
-        _check_values(con, files[0].parent)
-        unknown = _check_images(con, files[0].parent, config)
+        _check_values(con, where)
+        unknown = _check_images(con, where, config)
     except duckdb.ConversionException as error:
         raise DataError(
-            f"{files[0]}: column 'clicked' must be boolean or a count: {_first_line(error)}"
+            f"{where}: column 'clicked' must be boolean or a count: {_first_line(error)}"
         ) from error
     except duckdb.Error as error:
         raise DataError(
-            f"{files[0]}: the log cannot be read: {_first_line(error)}; is a file damaged, or do "
+            f"{where}: the log cannot be read: {_first_line(error)}; is a file damaged, or do "
             "part files differ in their columns' types?"
         ) from error
     con.execute(KNOWN)
@@ -170,12 +170,32 @@ def load_log(
     }
 
 
+def _check_parts(files: list[Path]) -> None:
+    """Columns of every part file; DuckDB would turn ids of two types into text without a word."""
+    seen: dict[str, Path] = {}
+    for file in files:
+        schema = check_columns(file, ["session", "query", "image_id", "clicked"])
+        kind = schema.field("image_id").type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        name = "text" if text else "integer" if pa.types.is_integer(kind) else str(kind)
+        if not pa.types.is_null(kind):
+            seen.setdefault(name, file)
+    if len(seen) > 1:
+        (first, in_first), (second, in_second) = list(seen.items())[:2]
+        raise DataError(
+            f"{in_second}: column 'image_id' is {second}, in {in_first.name} it is {first}; make "
+            "them one type"
+        )
+
+
 def _first_line(error: Exception) -> str:
     """What DuckDB says, without the query text it quotes."""
     return str(error).splitlines()[0]
 
 
-def _check_values(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+def _check_values(con: duckdb.DuckDBPyConnection, where: Path) -> None:
     checks = {
         "session": "session is null",
         "query": "query is null",
@@ -193,17 +213,17 @@ def _check_values(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 "must be a finite count of at least 0" if column == "clicked" else "is not allowed"
             )
             raise DataError(
-                f"{folder / 'impressions.parquet'}: column {column!r}, row {row} "
+                f"{where}: column {column!r}, row {row} "
                 f"(image_id {image_id!r}): {shown} {need}; correct the row or remove it"
             )
 
 
-def _check_images(con: duckdb.DuckDBPyConnection, folder: Path, config: GraphConfig) -> int:
+def _check_images(con: duckdb.DuckDBPyConnection, where: Path, config: GraphConfig) -> int:
     same = con.execute("select typeof(image_id) from raw limit 1").fetchall()
     known = con.execute("select typeof(image_id) from images_in limit 1").fetchall()
     if same and (same[0][0] == "VARCHAR") != (known[0][0] == "VARCHAR"):
         raise DataError(
-            f"{folder}: image_id is {same[0][0]} in impressions.parquet and {known[0][0]} in "
+            f"{where.parent}: image_id is {same[0][0]} in {where.name} and {known[0][0]} in "
             "images.parquet; make them one type"
         )
     unknown = "from raw anti join images_in using (image_id)"
@@ -212,7 +232,7 @@ def _check_images(con: duckdb.DuckDBPyConnection, folder: Path, config: GraphCon
         sql = f"select rowid, image_id {unknown} order by rowid limit 1"
         row, image_id = con.execute(sql).fetchall()[0]
         raise DataError(
-            f"{folder / 'impressions.parquet'}: column 'image_id', row {row}: {image_id!r} is not "
+            f"{where}: column 'image_id', row {row}: {image_id!r} is not "
             f"in images.parquet ({total} such rows); "
             "give --graph.on_unknown_image drop to leave them out"
         )
