@@ -190,6 +190,8 @@ class TrainConfig:
     """Fraction of the budget over which the learning rate rises."""
     seed: int = 0
     """Everything random in the run follows from it."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints; an interrupted run keeps the last one."""
     accelerator: str = "auto"
     """Lightning accelerator: auto, cpu, cuda, ..."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -209,6 +211,7 @@ class TrainConfig:
         _require(self.lr > 0, "train.lr must be above 0")
         _require(self.weight_decay >= 0, "train.weight_decay must not be negative")
         _require(0 <= self.warmup < 1, "train.warmup must lie in [0, 1)")
+        _require(self.checkpoint_minutes > 0, "train.checkpoint_minutes must be above 0")
         _require(self.threads is None or self.threads >= 1, "train.threads must be at least 1")
 
 

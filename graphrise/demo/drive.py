@@ -12,6 +12,7 @@ from rich.console import Console
 from graphrise.config import GraphConfig, RunConfig
 from graphrise.data.digits import write_digits
 from graphrise.data.emoji import LOGGED, write_emoji
+from graphrise.data.files import whole_file
 from graphrise.demo.compare import compare
 from graphrise.demo.pool import Job, train_all
 from graphrise.demo.variants import Trained, Variant, variants, with_seed
@@ -54,6 +55,26 @@ def demo(
         ConfigError: `seeds` or `jobs` is below 1.
         DataError: Images could not be fetched, or `out` is a file.
     """
+    trained, dataset = demo_runs(out, data=data, fast=fast, seeds=seeds, jobs=jobs)
+    CONSOLE.print("evaluating")
+    command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
+    report = compare(dataset, trained, RECIPES[data]().evaluate, command)
+    write_report(out / "report.html", report)
+    with whole_file(out / "report.md") as temporary:
+        temporary.write_text(to_markdown(report) + "\n", encoding="utf-8")
+    print_table(report)
+    return out / "report.html"
+
+
+def demo_runs(
+    out: Path, *, data: Literal["emoji", "digits"], fast: bool, seeds: int, jobs: int | None
+) -> tuple[list[Trained], Path]:
+    """The demo without judge and report: finished runs by model, and the dataset folder.
+
+    Raises:
+        ConfigError: `seeds` or `jobs` is below 1.
+        DataError: Images could not be fetched, or `out` is a file.
+    """
     if seeds < 1 or (jobs is not None and jobs < 1):
         raise ConfigError(f"demo: seeds and jobs must be at least 1, got {seeds} and {jobs}")
     if out.exists() and not out.is_dir():
@@ -65,14 +86,7 @@ def demo(
         )
     models = variants(recipe, full=not fast)
     datasets = _prepare(out, data, fast, {m.labelled for m in models})
-    trained = _train(out, models, datasets, recipe, seeds, jobs)
-    CONSOLE.print("evaluating")
-    command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
-    report = compare(datasets["part"], trained, recipe.evaluate, command)
-    write_report(out / "report.html", report)
-    (out / "report.md").write_text(to_markdown(report) + "\n", encoding="utf-8")
-    print_table(report)
-    return out / "report.html"
+    return _train(out, models, datasets, recipe, seeds, jobs), datasets["part"]
 
 
 def _prepare(out: Path, data: str, fast: bool, labelled: set[str]) -> dict[str, Path]:

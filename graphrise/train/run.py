@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import lightning
@@ -65,7 +66,12 @@ def train(
     module = GraphRise(config, data.num_labels, data.num_labelled)
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     budget = Budget(run.name, display, probe)
-    checkpoint = ModelCheckpoint(dirpath=run / "checkpoint", save_last=True, save_top_k=0)
+    checkpoint = ModelCheckpoint(
+        dirpath=run / "checkpoint",
+        filename="last",
+        enable_version_counter=False,
+        train_time_interval=timedelta(minutes=config.train.checkpoint_minutes),
+    )
     with quiet_lightning():
         trainer = lightning.Trainer(
             accelerator=config.train.accelerator,
@@ -78,9 +84,19 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(module, train_dataloaders=data.train_dataloader(), weights_only=True)
+        _fit(trainer, module, data)
         trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
     save_encoder(module.encoder, config.encoder, config.images.size, run)
     result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
     write_json(run / "run.json", {**result.__dict__, "versions": versions()})
     return result
+
+
+def _fit(trainer: lightning.Trainer, module: GraphRise, data: TrainingData) -> None:
+    """Fit; Ctrl-C stays a KeyboardInterrupt, which Lightning turns into an exit with code 1."""
+    try:
+        trainer.fit(module, train_dataloaders=data.train_dataloader(), weights_only=True)
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise

@@ -1,0 +1,116 @@
+"""The rows of a benchmark: what was measured, held against what, on which machine."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from graphrise.data.files import whole_file
+from graphrise.train.folder import versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure (DESIGN section 7).
+
+    Attributes:
+        case: Benchmark.
+        variant: What was run.
+        metric: What was measured.
+        values: One a repetition (a seed, or a timed run).
+        unit: Of the values.
+        baseline: What it is held against, by name.
+        baseline_values: The baseline's, from the same call.
+        higher_is_better: Sets the direction of the ratio: better is above 1.
+        peak_mib: Peak resident memory in MiB.
+        size: What was run.
+    """
+
+    case: str
+    variant: str
+    metric: str
+    values: Sequence[float]
+    unit: str
+    baseline: str
+    baseline_values: Sequence[float]
+    higher_is_better: bool = True
+    peak_mib: float = 0.0
+    size: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Median against the baseline's median; above 1 is better."""
+        ours, theirs = float(np.median(self.values)), float(np.median(self.baseline_values))
+        above, below = (ours, theirs) if self.higher_is_better else (theirs, ours)
+        return above / below if below else float("nan")
+
+    def to_dict(self) -> dict[str, object]:
+        """The row as the benchmark contract names its fields."""
+        p20, value, p80 = np.percentile(self.values, (20, 50, 80))
+        return {
+            "case": self.case,
+            "variant": self.variant,
+            "metric": self.metric,
+            "value": float(value),
+            "p20": float(p20),
+            "p80": float(p80),
+            "mean": float(np.mean(self.values)),
+            "sd": float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None,
+            "repetitions": len(self.values),
+            "unit": self.unit,
+            "baseline": self.baseline,
+            "baseline_value": float(np.median(self.baseline_values)),
+            "ratio": self.ratio,
+            "peak_mib": round(self.peak_mib, 1),
+            "size": self.size,
+            "machine": machine(),
+            "versions": versions(),
+            "date": datetime.date.today().isoformat(),
+        }
+
+
+def machine() -> str:
+    """Processor and cores."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text().splitlines()
+        name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the rows as a table."""
+    table = Table(box=None, pad_edge=False)
+    names = ("variant", "metric", "median", "p20..p80", "unit", "ratio", "against", "peak MiB")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("variant", "metric") else "right")
+    for row in rows:
+        d = row.to_dict()
+        table.add_row(
+            row.variant,
+            row.metric,
+            f"{d['value']:,.2f}",
+            f"{d['p20']:,.2f}..{d['p80']:,.2f}",
+            row.unit,
+            f"{row.ratio:.2f}",
+            row.baseline,
+            f"{row.peak_mib:,.0f}",
+        )
+    Console().print(table)
+
+
+def write_jsonl(rows: Sequence[Row], path: Path) -> None:
+    """One JSON object a line, whole or not at all."""
+    with whole_file(path) as temporary:
+        text = "".join(json.dumps(dataclass_row.to_dict()) + "\n" for dataclass_row in rows)
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,70 @@
+"""Case `train`: what the graph adds, at equal encoder passes, with controls and spread.
+
+The models of `graphrise demo`, trained and judged the same way. Quality against cross-entropy;
+time and memory beside it, so that a gain can be read at equal wall time too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.rows import Row
+from graphrise.demo.compare import compare
+from graphrise.demo.drive import demo_runs
+from graphrise.demo.variants import BASELINE
+from graphrise.recipes import RECIPES
+from graphrise.train.folder import read_run
+
+METRICS = ("recall@1", "recall@5", "triplets")
+
+
+def run(out: Path, seeds: int) -> list[Row]:
+    """Train what is missing under `out` and give the rows."""
+    trained, dataset = demo_runs(out, data="emoji", fast=False, seeds=seeds, jobs=None)
+    config = RECIPES["emoji"]().evaluate
+    report = compare(dataset, trained, config, f"python -m benchmarks train --seeds {seeds}")
+    peaks = {m.variant.name: max(read_run(r)[2].peak_mib for r in m.runs) for m in trained}
+    base = report.model(BASELINE)
+    size = f"1,396 emoji, 4,188 images in the graph, {seeds} seeds"
+    rows = []
+    for model in report.models:
+        common = {
+            "case": "train",
+            "variant": model.name,
+            "baseline": BASELINE,
+            "peak_mib": peaks[model.name],
+            "size": size,
+        }
+        for query_set in report.query_sets:
+            for metric in METRICS:
+                name = query_set.name
+                rows.append(
+                    Row(
+                        metric=f"{metric} {name}",
+                        values=[100 * r.metrics[name][metric] for r in model.runs],
+                        baseline_values=[100 * r.metrics[name][metric] for r in base.runs],
+                        unit="%",
+                        **common,
+                    )
+                )
+        rows.append(
+            Row(
+                metric="encoder passes",
+                values=[float(r.encoder_passes) for r in model.runs],
+                baseline_values=[float(r.encoder_passes) for r in base.runs],
+                unit="images",
+                higher_is_better=False,
+                **common,
+            )
+        )
+        rows.append(
+            Row(
+                metric="training time",
+                values=[r.seconds for r in model.runs],
+                baseline_values=[r.seconds for r in base.runs],
+                unit="s",
+                higher_is_better=False,
+                **common,
+            )
+        )
+    return rows
