@@ -116,6 +116,13 @@ def save_graph(graph: Graph, path: Path, *, overwrite: bool = False) -> None:
         (folder / "graph.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
+def _column(file: Path, name: str) -> list:
+    try:
+        return pq.read_table(file, columns=[name]).column(name).to_pylist()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DataError(f"{file}: damaged ({error}); build the graph again") from error
+
+
 def open_graph(path: Path, *, verify: bool = False) -> Graph:
     """Open a graph folder; arrays are memory-mapped, no edge is read.
 
@@ -131,8 +138,8 @@ def open_graph(path: Path, *, verify: bool = False) -> Graph:
         raise DataError(f"{path}: not a graph folder (no graph.json); run graphrise build-graph")
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
-        version, sums, sources = meta["format"], meta["sha256"], meta["label_sources"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        version, sums, sources = int(meta["format"]), meta["sha256"], meta["label_sources"]
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: damaged ({error}); build the graph again") from error
     if version > FORMAT:
         raise DataError(
@@ -149,16 +156,17 @@ def open_graph(path: Path, *, verify: bool = False) -> Graph:
         try:
             array = np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path / name}.npy: damaged ({error}); build it again") from error
+            raise DataError(
+                f"{path / name}.npy: damaged ({error}); build the graph again"
+            ) from error
         return array.view(np.ndarray)
 
     labels, vocabulary = {}, {}
     for source in sources:
         parts = (load(f"labels_{source}_{part}") for part in ("rowptr", "index", "weight"))
         labels[source] = Ragged(*parts)
-        table = pq.read_table(path / f"vocabulary_{source}.parquet")
-        vocabulary[source] = table.column("label").to_pylist()
-    ids = pq.read_table(path / "nodes.parquet").column("image_id").to_pylist()
+        vocabulary[source] = _column(path / f"vocabulary_{source}.parquet", "label")
+    ids = _column(path / "nodes.parquet", "image_id")
     meta = {k: v for k, v in meta.items() if k not in ("format", "sha256")}
     return Graph(
         ids, load("rowptr"), load("col"), load("weight"), load("kind"), labels, vocabulary, meta
