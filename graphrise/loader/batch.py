@@ -11,7 +11,8 @@ from torch_geometric.loader import NodeLoader
 from graphrise.graph.ragged import Ragged
 from graphrise.loader.augment import augment_draws
 from graphrise.loader.images import ImageReader
-from graphrise.loader.sampler import EpochOrder, PairSampler
+from graphrise.loader.order import EpochOrder, EvenBatches
+from graphrise.loader.sampler import PairSampler
 
 
 class AttachImages:
@@ -61,15 +62,15 @@ def neighbor_loader(
 ) -> NodeLoader:
     """PyG `NodeLoader` over the labelled images: an epoch sees each of them once.
 
-    Call `loader.sampler.set_epoch(n)` before an epoch (Lightning does). Batches are a function of
-    (sampler.seed, epoch, number), whatever `workers` is.
+    Call `loader.batch_sampler.set_epoch(n)` before an epoch (Lightning does). Batches are a
+    function of (sampler.seed, epoch, number), whatever `workers` is.
 
     Args:
         data: The graph as PyG `Data` (`graph.convert.to_data`).
         reader: Images by node id.
         labels: Soft labels by node id; nodes without one are never seeds.
         sampler: Draws the neighbours.
-        batch_size: Seeds per batch; the last batch of an epoch may be smaller.
+        batch_size: Seeds per batch at most; the batches of an epoch are of even size.
         workers: Worker processes.
     """
     seeds = torch.from_numpy(np.flatnonzero(labels.counts > 0))
@@ -79,7 +80,6 @@ def neighbor_loader(
         input_nodes=seeds,
         transform=AttachImages(reader, labels, sampler),
         filter_per_worker=True,
-        batch_size=batch_size,
-        sampler=EpochOrder(seeds.numel(), sampler.seed, sampler),
+        batch_sampler=EvenBatches(EpochOrder(seeds.numel(), sampler.seed, sampler), batch_size),
         num_workers=workers,
     )

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch_geometric.sampler import (
     BaseSampler,
     EdgeSamplerInput,
@@ -36,7 +35,7 @@ class PairSampler(BaseSampler):
     batched or on worker processes. Seeds without edges draw nothing.
 
     Attributes:
-        epoch: Enters every draw; set it before iterating (`EpochOrder.set_epoch` does).
+        epoch: Enters every draw; set it before iterating (`order.EvenBatches.set_epoch` does).
     """
 
     def __init__(
@@ -162,32 +161,3 @@ def _cumulated(graph: Graph) -> np.ndarray:
     # Rounding must not leave a draw of 0.999... without an edge.
     running[rowptr[1:][degree > 0] - 1] = 2.0
     return running
-
-
-class EpochOrder(torch.utils.data.Sampler[int]):
-    """An epoch is a permutation of the labelled images, a function of (seed, epoch)."""
-
-    def __init__(self, length: int, seed: int, sampler: PairSampler) -> None:
-        """Order `length` seeds; `sampler` follows the epoch."""
-        self._length, self._seed, self._sampler = length, seed, sampler
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation and the neighbour draws of an epoch, before iterating.
-
-        Lightning calls it; a plain loop must, as with torch's DistributedSampler.
-        """
-        self._epoch = epoch
-        self._sampler.epoch = epoch
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self):
-        u = counter_uniform(self._seed, 2, self._epoch, np.arange(self._length))
-        return iter(np.argsort(u, kind="stable").tolist())
-
-
-def to_long(array: np.ndarray) -> Tensor:
-    """int64 tensor of an integer array, copied: memory maps are read-only."""
-    return torch.from_numpy(np.array(array, dtype=np.int64))

@@ -37,7 +37,7 @@ def loader_of(parts, k=3, batch_size=2, workers=0, seed=4, draw="weighted"):
 
 
 def epoch_of(loader, epoch):
-    loader.sampler.set_epoch(epoch)
+    loader.batch_sampler.set_epoch(epoch)
     return list(loader)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphrise.loader.sampler import EpochOrder, PairSampler
+from graphrise.loader.order import EpochOrder
+from graphrise.loader.sampler import PairSampler
 from graphrise.nn.regularizer import EdgeRegularizer
 
 # Edges 0-1 (w 0.2), 0-2 (w 0.6), 1-2 (w 0.5); node 3 has none.
