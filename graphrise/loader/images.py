@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from graphrise.data.tables import ImageTable
@@ -88,15 +88,7 @@ class ImageReader:
                     (self.size, self.size),
                     Image.Resampling.BICUBIC,
                 )
-        except (
-            OSError,
-            EOFError,
-            SyntaxError,
-            ValueError,
-            DataError,
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-        ) as error:
+        except Exception as error:  # codecs raise anything on a damaged file
             image_id = self._ids[row].as_py()
             raise DataError(
                 f"{self._folder}: image_id {image_id!r} ({source}) cannot be read: {error}"

@@ -45,16 +45,22 @@ class EvenBatches(Sampler[list[int]]):
     """
 
     def __init__(self, sampler: EpochOrder, batch_size: int) -> None:
-        """Cut the order into as few batches of at most `batch_size` as there can be."""
+        """Cut the order into as few batches of at most `batch_size` as there can be.
+
+        One image more per batch is allowed where a single image would be left.
+        """
         self.sampler = sampler
-        self._batch_size = batch_size
+        length = len(sampler)
+        self._batches = -(-length // batch_size)
+        if batch_size > 1 and self._batches and length // self._batches == 1:
+            self._batches = max(length // 2, 1)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch before iterating. Lightning does it; a plain loop must."""
         self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self._batch_size)
+        return self._batches
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.fromiter(self.sampler, dtype=np.int64, count=len(self.sampler))

@@ -111,9 +111,9 @@ def read_run(run: Path) -> tuple[RunConfig, Path, RunResult]:
         raise DataError(f"{run}: its training did not finish (no run.json)")
     try:
         values = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        config = from_dict(RunConfig, values["run"])
+        config, dataset = from_dict(RunConfig, values["run"]), Path(values["dataset"])
         found = json.loads((run / "run.json").read_text(encoding="utf-8"))
         result = RunResult(**{k: found[k] for k in FIELDS})
     except (yaml.YAMLError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{run}: config.yaml or run.json is damaged: {error}") from error
-    return config, Path(values["dataset"]), result
+    return config, dataset, result

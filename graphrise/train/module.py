@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphrise.config import RunConfig
+from graphrise.errors import ConfigError
 from graphrise.loader.augment import Augment
 from graphrise.nn.encoder import Encoder
 from graphrise.nn.heads import FullSoftmax
@@ -65,7 +66,15 @@ class GraphRise(lightning.LightningModule):
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """One step; counts passes and logs the terms."""
-        terms = self.losses(batch)
+        try:
+            terms = self.losses(batch)
+        except ValueError as error:
+            if batch.n_id.numel() > 1:
+                raise
+            raise ConfigError(
+                f"a batch of one image cannot be trained on ({error}): raise train.batch_size, or "
+                "label more images"
+            ) from error
         loss = terms["label"]
         if "edge" in terms:
             loss = loss + self.config.edges.alpha * terms["edge"]

@@ -14,6 +14,9 @@ from graphrise.errors import DataError
 from graphrise.loader import images as images_module
 from graphrise.loader.images import ImageReader
 
+CODECS = ["PNG", "JPEG", "GIF", "TIFF", "BMP"]
+CODECS += [codec.upper() for codec in ("webp", "avif") if features.check(codec)]
+
 
 @pytest.fixture
 def read(make, tmp_path):
@@ -142,9 +145,10 @@ def test_what_cannot_be_read_names_id_and_place(read, content):
 
 
 @settings(max_examples=50, deadline=None)
-@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"]))
+@given(data=st.data(), kind=st.sampled_from(CODECS))
+# Pillow warns of a cut TIFF before it raises.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_cut_picture_is_a_data_error(make, tmp_path_factory, data, kind):
-    assert features.check("webp")
     image = Image.open(io.BytesIO(make.noisy((10, 200, 60), 1)))
     content = make.encoded(image, kind)
     cut = data.draw(st.integers(0, len(content) // 2))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from graphrise.loader.order import EpochOrder
 from graphrise.loader.sampler import PairSampler
 from graphrise.nn.regularizer import EdgeRegularizer
 
@@ -160,20 +159,6 @@ def test_no_draws_and_no_edges(make, graph):
     row, edge = PairSampler(bare, 4).draw_edges(np.array([0, 2]))
     assert row.size == edge.size == 0
     assert PairSampler(bare, 4).coefficient(edge, row).size == 0
-
-
-def test_epoch_order_is_a_permutation_of_its_own(graph):
-    sampler = PairSampler(graph, 1, seed=2)
-    order = EpochOrder(50, 2, sampler)
-    seen = []
-    for epoch in (0, 1, 0):
-        order.set_epoch(epoch)
-        assert sampler.epoch == epoch
-        seen.append(list(order))
-    assert sorted(seen[0]) == list(range(50)) == sorted(seen[1])
-    assert seen[0] == seen[2] != seen[1]
-    assert len(order) == 50
-    assert list(EpochOrder(50, 3, sampler)) != seen[0]
 
 
 def test_offers_nodes_only(graph):

@@ -1,0 +1,87 @@
+"""Dataset folder and graph to a loader, and what does not fit together."""
+
+import numpy as np
+import pytest
+
+from graphrise.config import GraphConfig
+from graphrise.errors import DataError
+from graphrise.graph.build import build_graph
+from graphrise.graph.ragged import from_entries
+from graphrise.train.data import TrainingData
+
+
+@pytest.fixture
+def graph(dataset):
+    return build_graph(dataset, GraphConfig())
+
+
+def test_epochs_and_notes(make, dataset, graph):
+    data = TrainingData(dataset, graph, make.small_run())
+    assert (data.num_labels, data.num_labelled, data.notes) == (3, 3, [])
+    batches = list(data.train_dataloader())
+    # alpha 0: no neighbour is drawn.
+    assert sum(b.n_id.numel() for b in batches) == 3
+    with_edges = TrainingData(dataset, graph, make.small_run(edges={"alpha": 1.0, "neighbors": 2}))
+    batches = list(with_edges.train_dataloader())
+    assert sum(b.edge_index.size(1) for b in batches) == 6
+
+
+def test_spread_labels_reach_the_unlabelled(make, dataset, graph):
+    config = make.small_run(labels={"spread": True})
+    data = TrainingData(dataset, graph, config)
+    assert data.num_labelled == 12
+    assert data.notes == ["labels spread over the graph: 3 -> 12 labelled images"]
+    assert sum(b.batch_size for b in data.train_dataloader()) == 12
+
+
+def test_queries_as_labels(make, dataset, graph):
+    data = TrainingData(dataset, graph, make.small_run(labels={"source": "queries"}))
+    assert (data.num_labels, data.num_labelled) == (3, 12)
+
+
+def test_a_shuffled_graph_says_so(make, dataset, graph):
+    data = TrainingData(dataset, graph, make.small_run(shuffle_graph=3))
+    assert any("control run" in note for note in data.notes)
+    assert not np.array_equal(data.graph.col, graph.col)
+
+
+def test_a_graph_without_edges_says_so(make, dataset, graph):
+    bare = make.made_graph(12, [])
+    bare = bare.__class__(
+        graph.image_ids, bare.rowptr, bare.col, bare.weight, bare.kind, graph.labels,
+        graph.vocabulary,
+    )  # fmt: skip
+    data = TrainingData(dataset, bare, make.small_run(edges={"alpha": 1.0}))
+    assert data.notes == ["the graph has no edges: training is cross-entropy only"]
+    assert all(b.edge_index.size(1) == 0 for b in data.train_dataloader())
+
+
+def test_no_label_at_all(make, dataset, graph):
+    graph.labels["given"] = from_entries(
+        np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), graph.num_nodes
+    )
+    with pytest.raises(DataError, match="no image of the graph has a label of source 'given'"):
+        TrainingData(dataset, graph, make.small_run())
+    del graph.labels["given"]
+    with pytest.raises(DataError, match="no labels of source 'given', only queries"):
+        TrainingData(dataset, graph, make.small_run())
+
+
+def test_a_graph_of_another_dataset(make, graph, tmp_path):
+    rows = [r for r in make.coloured_rows() if r["image_id"] != "red-0"]
+    other = make.save_tables(tmp_path / "other", rows)
+    message = r"images\.parquet: 1 images of the graph are not in it.*'red-0'; was the graph built"
+    with pytest.raises(DataError, match=message):
+        TrainingData(other, graph, make.small_run())
+
+
+def test_rows_follow_ids_not_positions(make, dataset, graph):
+    here = TrainingData(dataset, graph, make.small_run())
+    turned = make.save_tables(dataset.parent / "turned", make.coloured_rows()[::-1])
+    there = TrainingData(turned, graph, make.small_run())
+    every = np.arange(graph.num_nodes)
+    import torch
+
+    torch.testing.assert_close(
+        here.reader.read(torch.from_numpy(every)), there.reader.read(torch.from_numpy(every))
+    )

@@ -1,0 +1,137 @@
+"""The loss of one batch by hand, and the schedule over the budget."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data
+
+from graphrise.train.module import GraphRise
+
+
+class Table(nn.Module):
+    """Stands in for the encoder: image i (its first pixel) has row i of a table."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = nn.Parameter(torch.tensor(rows))
+        self.mean, self.std = (0.5,) * 3, (0.5,) * 3
+
+    def forward(self, x):
+        number = ((x[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().long()
+        return self.rows[number]
+
+
+LOG2 = math.log(2)
+
+
+@pytest.fixture
+def module(make):
+    """Two labels; logits are the embedding itself; no smoothing; alpha 0.5."""
+    config = make.small_run(
+        encoder={"dim": 2, "normalize": False},
+        head={"smoothing": 0.0},
+        edges={"alpha": 0.5},
+        images={"scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0},
+    )
+    module = GraphRise(config, num_labels=2, num_labelled=4)
+    module.encoder = Table([[0.0, 0.0], [LOG2, 0.0], [0.0, 3.0]])  # pyright: ignore
+    with torch.no_grad():
+        module.head.weight.copy_(torch.eye(2))
+    return module
+
+
+def batch_of(edges, coefficients):
+    """Seeds are images 0 and 1, image 2 is a neighbour."""
+    pictures = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 16, 16)
+    return Data(
+        x=pictures.contiguous(),
+        augment=torch.full((3, 16), 0.5),
+        n_id=torch.tensor([5, 7, 9]),
+        batch_size=2,
+        edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T,
+        edge_coefficient=torch.tensor(coefficients),
+        label_row=torch.tensor([0, 1, 1]),
+        label_index=torch.tensor([0, 0, 1]),
+        label_weight=torch.tensor([1.0, 0.75, 0.25]),
+    )
+
+
+# Seed 0: even odds, log 2. Seed 1: odds 2 to 1, so 0.75 log(3/2) + 0.25 log 3.
+LABEL = (LOG2 + 0.75 * math.log(1.5) + 0.25 * math.log(3)) / 2
+
+
+def test_losses_by_hand(module):
+    # d(0, 2) = 9, d(1, 0) = log(2)^2, d(1, 2) = log(2)^2 + 9.
+    batch = batch_of([(0, 2), (1, 0), (1, 2)], [1.0, 0.5, 0.5])
+    edge = (9 + 0.5 * LOG2**2 + 0.5 * (LOG2**2 + 9)) / 2
+    terms = module.losses(batch)
+    assert terms["label"].item() == pytest.approx(LABEL, rel=1e-5)
+    assert terms["edge"].item() == pytest.approx(edge, rel=1e-5)
+    module.log_dict = lambda *_, **__: None
+    assert module.training_step(batch, 0).item() == pytest.approx(LABEL + 0.5 * edge, rel=1e-5)
+    assert (module.passes, module.seeds) == (3, 2)
+
+
+def test_without_drawn_edges_the_loss_is_the_label_loss(module):
+    batch = batch_of([], [])
+    assert set(module.losses(batch)) == {"label"}
+    module.log_dict = lambda *_, **__: None
+    assert module.training_step(batch, 0).item() == pytest.approx(LABEL, rel=1e-5)
+
+
+def test_the_edge_term_pulls_a_neighbour_without_label(module):
+    module.losses(batch_of([(0, 2)], [1.0]))["edge"].backward()
+    gradient = module.encoder.rows.grad
+    torch.testing.assert_close(gradient[2], torch.tensor([0.0, 3.0]))
+    torch.testing.assert_close(gradient[0], -gradient[2])
+
+
+def test_schedule_endpoints(make):
+    module = GraphRise(make.small_run(train={"warmup": 0.2}), 2, 10)
+    assert 0 < module.learning_rate(0.0) <= 0.01
+    assert module.learning_rate(0.1) == pytest.approx(0.5)
+    assert module.learning_rate(0.2) == pytest.approx(1.0)
+    assert module.learning_rate(0.6) == pytest.approx(0.5)
+    assert module.learning_rate(1.0) == pytest.approx(0.0)
+    steps = [module.learning_rate(i / 100) for i in range(101)]
+    assert steps[:21] == sorted(steps[:21])
+    assert steps[20:] == sorted(steps[20:], reverse=True)
+    plain = GraphRise(make.small_run(train={"warmup": 0.0}), 2, 10)
+    assert plain.learning_rate(0.0) == 1
+
+
+def test_budget_fraction(make):
+    module = GraphRise(make.small_run(train={"passes": 200, "epochs": 2.0}), 2, num_labelled=50)
+    assert module.fraction() == 0
+    module.passes, module.seeds = 50, 20
+    assert module.fraction() == 0.25
+    module.seeds = 50
+    assert module.fraction() == 0.5
+    module.seeds = 500
+    assert module.fraction() == 1
+    only = GraphRise(make.small_run(train={"passes": None, "epochs": 2.0}), 2, num_labelled=50)
+    only.passes, only.seeds = 10**6, 25
+    assert only.fraction() == 0.25
+
+
+def test_decay_spares_biases_and_norms(make):
+    module = GraphRise(make.small_run(train={"weight_decay": 0.3, "lr": 0.01}), 2, 10)
+    optimizer = module.configure_optimizers()["optimizer"]
+    decayed, plain = optimizer.param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.3, 0.0)
+    assert all(p.dim() > 1 for p in decayed["params"])
+    assert all(p.dim() <= 1 for p in plain["params"])
+    count = len(decayed["params"]) + len(plain["params"])
+    assert count == len(list(module.parameters()))
+
+
+def test_checkpoints_keep_the_counters(make):
+    module = GraphRise(make.small_run(), 2, 10)
+    module.passes, module.seeds = 7, 5
+    checkpoint = {}
+    module.on_save_checkpoint(checkpoint)
+    other = GraphRise(make.small_run(), 2, 10)
+    other.on_load_checkpoint(checkpoint)
+    assert (other.passes, other.seeds) == (7, 5)
