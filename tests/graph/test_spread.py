@@ -136,8 +136,8 @@ def test_node_order_does_not_matter(make):
 def test_refusals(make):
     graph = make.made_graph(3, [])
     labels = graph.labels["given"]
-    for bad in ({"power": 0.0}, {"power": -1.0}, {"top": 0}):
+    for power, top in ((0.0, 8), (-1.0, 8), (2.0, 0)):
         with pytest.raises(ConfigError, match="power must be above 0 and top at least 1"):
-            spread_labels(graph, labels, **bad)
+            spread_labels(graph, labels, power=power, top=top)
     with pytest.raises(ConfigError, match="labels of 3 nodes on a graph of 4 nodes"):
         spread_labels(make.made_graph(4, []), labels)

@@ -1,5 +1,7 @@
 """Augmentation: a function of (seed, epoch, image), in range, and identity without strength."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,15 @@ from graphrise.config import ImageConfig
 from graphrise.loader.augment import DRAWS, Augment, augment_draws
 
 HALF = (0.5, 0.5, 0.5)
-OFF = {"scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0}
-FULL = {"scale": 0.3, "shift": 0.2, "rotate": 30.0, "colour": 0.5, "grey": 0.5, "erase": 0.5}
+OFF: dict[str, Any] = {"scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0}
+FULL: dict[str, Any] = {
+    "scale": 0.3,
+    "shift": 0.2,
+    "rotate": 30.0,
+    "colour": 0.5,
+    "grey": 0.5,
+    "erase": 0.5,
+}
 
 
 def pictures(count=6, size=16):

@@ -1,5 +1,7 @@
 """Batches from PyG's own NodeLoader: what they hold, and that they repeat."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ def parts(make, tmp_path):
     return graph, ImageReader(images, np.arange(NODES), 8), to_data(graph)
 
 
-def loader_of(parts, k=3, batch_size=2, workers=0, seed=4, draw="weighted"):
+def loader_of(parts, k=3, batch_size=2, workers=0, seed=4, draw: Any = "weighted"):
     graph, reader, data = parts
     sampler = PairSampler(graph, k, draw, seed=seed)
     return neighbor_loader(
