@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -187,11 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 a GraphriseError (one line on stderr), 2 wrong arguments, 130 Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("graphrise").setLevel(logging.INFO)
-    # Lightning announces devices and tips that say nothing about the run.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.|lightning\.")
+    # timm and PyG script functions at import, which torch 2.14 calls deprecated.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     try:
         parser, actions = _parser(_recipe(argv))

@@ -61,9 +61,15 @@ def _work(job: Job, events: Any) -> None:
         events.put((job.name, None, f"{job.name}: {traceback.format_exc()}"))
 
 
+# Read when a worker process starts, before any module of ours is imported there.
 # glibc gives large blocks back to the system after every step and takes the page faults anew:
-# kept instead, a training step on a CPU core is a tenth to a fifth faster. Read at process start.
-_MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+# kept instead, a training step on a CPU core is a tenth to a fifth faster.
+_ENVIRONMENT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    # timm and PyG script functions at import, which torch 2.14 calls deprecated.
+    "PYTHONWARNINGS": "ignore:`torch.jit.script` is deprecated:FutureWarning",
+}
 
 
 def train_all(jobs: Sequence[Job], workers: int) -> None:
@@ -75,7 +81,7 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
         GraphriseError: A training failed; says which and why.
     """
     context = multiprocessing.get_context("spawn")
-    for name, value in _MALLOC.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     events: Any = context.Queue()
     waiting, running = list(reversed(jobs)), dict[str, BaseProcess]()
