@@ -1,0 +1,145 @@
+"""Evaluation and embedding of a finished run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from graphrise.config import EvaluateConfig
+from graphrise.data.tables import read_images
+from graphrise.errors import DataError
+from graphrise.evaluate.embed import embed, embed_dataset
+from graphrise.evaluate.run import ImageSets, evaluate_run, probe_of
+from graphrise.loader.images import ImageReader
+from graphrise.nn.encoder import load_encoder
+from graphrise.train.folder import read_run
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the finished run that a test may write into."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for file in finished[1].iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_writes_numbers_and_page(run):
+    report = evaluate_run(run, None, None)
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["gallery"] == "split=gallery"
+    scored = found["queries"]["split=query"]
+    assert scored["counts"]["queries scored"] == 3
+    for name, value in scored["metrics"].items():
+        assert 0 <= value <= 1, name
+    assert {"recall@1", "knn@1", "triplets"} <= set(scored["metrics"])
+    assert report.models[0].runs[0].metrics["split=query"] == scored["metrics"]
+    assert report.models[0].runs[0].encoder_passes == read_run(run)[2].passes
+    page = (run / "report.html").read_text()
+    assert "graphrise: run" in page
+    assert "recall@1" in page
+
+
+def test_numbers_are_those_of_the_images(run, finished):
+    """Recall@1 once more, from embeddings and plain loops."""
+    dataset, _ = finished
+    images = read_images(dataset)
+    encoder, size = load_encoder(run)
+    rows = {s: images.select(f"split={s}") for s in ("gallery", "query")}
+    vectors = {s: embed(encoder, ImageReader(images, r, size)) for s, r in rows.items()}
+    labels = images.column("label")
+    hits = [
+        labels[rows["gallery"][int((vectors["gallery"] @ v).argmax())]] == labels[row]
+        for row, v in zip(rows["query"], vectors["query"], strict=True)
+    ]
+    metrics = evaluate_run(run, None, None).models[0].runs[0].metrics["split=query"]
+    assert metrics["recall@1"] == pytest.approx(np.mean(hits))
+
+
+def test_another_dataset_and_other_sets(run, make, tmp_path):
+    rows = make.coloured_rows()
+    # A colour whose gallery image is not there: its queries are left out, and counted.
+    rows = [r for r in rows if r["image_id"] != "blue-0"]
+    other = make.save_tables(tmp_path / "other", rows)
+    report = evaluate_run(run, other, EvaluateConfig(group="group"))
+    assert report.query_sets[0].counts["queries scored"] == 2
+    assert report.query_sets[0].counts["queries left out"] == 1
+
+
+def test_sets_must_not_overlap_in_part(run, finished):
+    images = read_images(finished[0])
+    config = EvaluateConfig(queries=("label=red",))
+    with pytest.raises(DataError, match=r"1 images are in both split=gallery .* and label=red"):
+        ImageSets(images, config, 16)
+    # One set as both is a leave-one-out.
+    own = EvaluateConfig(gallery="label=red", queries=("label=red",))
+    encoder, size = load_encoder(run)
+    found = ImageSets(images, own, size).scores(encoder)["label=red"]
+    assert found.metrics["recall@1"] == 1
+    assert (found.neighbours != np.arange(2)[:, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gallery": "split=nowhere"}, "no image has split=nowhere; values of 'split': gallery"),
+        ({"label": "instance"}, "column 'instance' is missing"),
+        ({"group": "class"}, "column 'class' is missing"),
+    ],
+)
+def test_what_the_dataset_lacks(run, change, message):
+    config = dataclasses.replace(read_run(run)[0].evaluate, **change)
+    with pytest.raises(DataError, match=message):
+        evaluate_run(run, None, config)
+    assert not (run / "metrics.json").exists()
+
+
+def test_an_unfinished_run(run):
+    (run / "run.json").unlink()
+    with pytest.raises(DataError, match="training did not finish"):
+        evaluate_run(run, None, None)
+
+
+def test_a_probe_is_recall_at_one(run, finished):
+    config = read_run(run)[0]
+    encoder = load_encoder(run)[0].train()
+    value = probe_of(read_images(finished[0]), config, "split=query")(encoder)
+    assert encoder.training
+    want = evaluate_run(run, None, None).models[0].runs[0].metrics["split=query"]["recall@1"]
+    assert value == {"recall@1": want}
+
+
+def test_embeddings_do_not_depend_on_batches(run, finished):
+    images = read_images(finished[0])
+    encoder, size = load_encoder(run)
+    reader = ImageReader(images, np.arange(len(images)), size)
+    whole = embed(encoder, reader)
+    assert whole.shape == (15, 8)
+    np.testing.assert_allclose(embed(encoder, reader, batch_size=2), whole, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, rtol=1e-5)
+    nothing = ImageReader(images, np.arange(0), size)
+    assert embed(encoder, nothing).shape == (0, 8)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_embed_dataset(run, finished, tmp_path):
+    dataset, _ = finished
+    out = tmp_path / "new" / "vectors.parquet"
+    assert embed_dataset(run, dataset, out) == 15
+    table = pq.read_table(out)
+    images = read_images(dataset)
+    assert table.column("image_id").to_pylist() == images.ids
+    assert str(table.schema.field("embedding").type) == "fixed_size_list<element: float>[8]"
+    encoder, size = load_encoder(run)
+    want = embed(encoder, ImageReader(images, np.arange(15), size))
+    np.testing.assert_array_equal(np.array(table.column("embedding").to_pylist(), np.float32), want)
+    with pytest.raises(DataError, match="exists already; give --overwrite"):
+        embed_dataset(run, dataset, out)
+    assert embed_dataset(run, dataset, out, "split=query", overwrite=True) == 3
+    assert pq.read_table(out).num_rows == 3
+    assert [p.name for p in out.parent.iterdir()] == ["vectors.parquet"]

@@ -1,0 +1,70 @@
+"""One query set against one gallery."""
+
+import numpy as np
+import pytest
+
+from graphrise.config import EvaluateConfig
+from graphrise.errors import DataError
+from graphrise.evaluate.score import Embedded, codes, score
+from graphrise.evaluate.triplets import NoTriplets, build_triplets
+
+GALLERY = Embedded(np.eye(4, dtype=np.float32), np.array([0, 1, 2, 3]), np.array([0, 0, 0, 1]))
+
+
+def queries(vectors, labels, groups):
+    return Embedded(np.array(vectors, dtype=np.float32), np.array(labels), np.array(groups))
+
+
+def test_by_hand():
+    # The second query is nearest to label 0 and second nearest to its own.
+    found = score(
+        GALLERY, queries([[1, 0, 0, 0], [3, 2, 0, 0]], [0, 1], [0, 0]), EvaluateConfig(k=1)
+    )
+    assert found.metrics["recall@1"] == 0.5
+    assert found.metrics["recall@5"] == 1
+    assert found.counts["queries scored"] == 2
+    assert found.neighbours[:, 0].tolist() == [0, 0]
+    assert found.margin_curve is not None
+    assert 0.5 <= found.metrics["triplets"] < 1
+
+
+def test_a_label_that_the_gallery_lacks_is_counted():
+    found = score(GALLERY, queries([[1, 0, 0, 0], [0, 1, 0, 0]], [0, 9], [0, 0]), EvaluateConfig())
+    assert found.counts["queries scored"] == 1
+    assert found.counts["queries left out"] == 1
+    assert found.counts["queries without a triplet"] == 1
+    assert found.metrics["recall@1"] == 1
+    with pytest.raises(DataError):
+        score(GALLERY, queries([[0, 1, 0, 0]], [9], [0]), EvaluateConfig())
+
+
+def test_no_triplet_is_a_count_but_malformed_arrays_are_an_error():
+    lonely = queries([[0, 0, 0, 1]], [3], [1])
+    found = score(GALLERY, lonely, EvaluateConfig())
+    assert found.margin_curve is None
+    assert found.counts["queries without a triplet"] == 1
+    assert "triplets" not in found.metrics
+    with pytest.raises(NoTriplets):
+        build_triplets(lonely.labels, lonely.groups, GALLERY.labels, GALLERY.groups)
+    short = Embedded(lonely.embeddings, lonely.labels, np.array([0, 0]))
+    with pytest.raises(DataError, match="1 query labels, but 2 query groups"):
+        score(GALLERY, short, EvaluateConfig())
+
+
+def test_a_gallery_against_itself():
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], dtype=np.float32)
+    both = Embedded(vectors, np.array([0, 0, 1, 1]), np.zeros(4, dtype=np.int64))
+    found = score(both, both, EvaluateConfig(), same=True)
+    assert found.metrics["recall@1"] == 1
+    assert (found.neighbours != np.arange(4)[:, None]).all()
+    assert found.margin_curve is None
+
+
+def test_empty_sets_and_codes():
+    none = Embedded(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
+    for gallery, query in ((none, GALLERY), (GALLERY, none)):
+        with pytest.raises(DataError, match="the gallery or the query set is empty"):
+            score(gallery, query, EvaluateConfig())
+    words = {}
+    assert codes(["x", None, "y", "x", 3], words).tolist() == [0, -1, 1, 0, 2]
+    assert codes(["3", "z"], words).tolist() == [2, 3]
