@@ -17,11 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("case", choices=("train",))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pixels", type=int, default=32, help="image side")
+    parser.add_argument("--passes", type=int, default=200_000, help="encoder passes per run")
     parser.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
     parser.add_argument("--json", type=Path, help="file to write, one JSON object a line")
     args = parser.parse_args(argv)
     try:
-        rows = train.run(args.out, args.seeds)
+        rows = train.run(args.out, args.seeds, args.pixels, args.passes)
     except GraphriseError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

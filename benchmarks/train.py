@@ -6,26 +6,37 @@ time and memory beside it, so that a gain can be read at equal wall time too.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from benchmarks.rows import Row
 from graphrise.demo.compare import compare
-from graphrise.demo.drive import demo_runs
+from graphrise.demo.drive import demo_runs, with_passes
 from graphrise.demo.variants import BASELINE
+from graphrise.evaluate.report import write_report
 from graphrise.recipes import RECIPES
 from graphrise.train.folder import read_run
 
 METRICS = ("recall@1", "recall@5", "triplets")
 
 
-def run(out: Path, seeds: int) -> list[Row]:
-    """Train what is missing under `out` and give the rows."""
-    trained, dataset = demo_runs(out, data="emoji", fast=False, seeds=seeds, jobs=None)
-    config = RECIPES["emoji"]().evaluate
-    report = compare(dataset, trained, config, f"python -m benchmarks train --seeds {seeds}")
+def run(out: Path, seeds: int, pixels: int, passes: int) -> list[Row]:
+    """Train what is missing under `out` and give the rows.
+
+    Args:
+        out: Working folder; finished runs of the same settings are used again.
+        seeds: Seeds per model.
+        pixels: Image side that the encoder sees.
+        passes: Encoder passes per run.
+    """
+    recipe = with_passes(RECIPES["emoji"](), passes)
+    recipe = dataclasses.replace(recipe, images=dataclasses.replace(recipe.images, size=pixels))
+    trained, dataset = demo_runs(out, recipe, data="emoji", fast=False, seeds=seeds, jobs=None)
+    report = compare(dataset, trained, recipe.evaluate, "python -m benchmarks train")
+    write_report(out / "report.html", report)
     peaks = {m.variant.name: max(read_run(r)[2].peak_mib for r in m.runs) for m in trained}
     base = report.model(BASELINE)
-    size = f"1,396 emoji, 4,188 images in the graph, {seeds} seeds"
+    size = f"4,188 images in the graph, {pixels} px, {passes:,} passes, {seeds} seeds"
     rows = []
     for model in report.models:
         common = {

@@ -10,6 +10,7 @@ from graphrise.config import (
     EvaluateConfig,
     HeadConfig,
     ImageConfig,
+    LabelConfig,
     RunConfig,
     TrainConfig,
 )
@@ -23,11 +24,11 @@ def catalogue() -> RunConfig:
 def emoji() -> RunConfig:
     """The demo: a small ResNet (timm's test_resnet, 0.4M parameters) for 32 px drawings.
 
-    Learning rate, batch size, logit scale and augmentation were chosen on the validation vendor
-    (facebook) for cross-entropy without a graph, and are shared by every model of the demo; alpha
-    and the spread power likewise on facebook (LOG.md).
+    Every setting was chosen on the validation vendor (facebook) and is shared by every model of the
+    demo (LOG.md).
     """
     return RunConfig(
+        labels=LabelConfig(spread_power=4.0),
         edges=EdgeConfig(alpha=1.0),
         images=ImageConfig(size=32, colour=0.2, scale=0.15, shift=0.08, rotate=8.0),
         encoder=EncoderConfig(name="test_resnet"),

@@ -55,10 +55,13 @@ def demo(
         ConfigError: `seeds` or `jobs` is below 1.
         DataError: Images could not be fetched, or `out` is a file.
     """
-    trained, dataset = demo_runs(out, data=data, fast=fast, seeds=seeds, jobs=jobs)
+    recipe = RECIPES[data]()
+    if fast and data == "emoji":
+        recipe = with_passes(recipe, FAST_PASSES)
+    trained, dataset = demo_runs(out, recipe, data=data, fast=fast, seeds=seeds, jobs=jobs)
     CONSOLE.print("evaluating")
     command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
-    report = compare(dataset, trained, RECIPES[data]().evaluate, command)
+    report = compare(dataset, trained, recipe.evaluate, command)
     write_report(out / "report.html", report)
     with whole_file(out / "report.md") as temporary:
         temporary.write_text(to_markdown(report) + "\n", encoding="utf-8")
@@ -67,7 +70,13 @@ def demo(
 
 
 def demo_runs(
-    out: Path, *, data: Literal["emoji", "digits"], fast: bool, seeds: int, jobs: int | None
+    out: Path,
+    recipe: RunConfig,
+    *,
+    data: Literal["emoji", "digits"],
+    fast: bool,
+    seeds: int,
+    jobs: int | None,
 ) -> tuple[list[Trained], Path]:
     """The demo without judge and report: finished runs by model, and the dataset folder.
 
@@ -79,14 +88,14 @@ def demo_runs(
         raise ConfigError(f"demo: seeds and jobs must be at least 1, got {seeds} and {jobs}")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, a folder is to be filled")
-    recipe = RECIPES[data]()
-    if fast and data == "emoji":
-        recipe = dataclasses.replace(
-            recipe, train=dataclasses.replace(recipe.train, passes=FAST_PASSES)
-        )
     models = variants(recipe, full=not fast)
     datasets = _prepare(out, data, fast, {m.labelled for m in models})
     return _train(out, models, datasets, recipe, seeds, jobs), datasets["part"]
+
+
+def with_passes(recipe: RunConfig, passes: int) -> RunConfig:
+    """The recipe with another budget of encoder passes."""
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, passes=passes))
 
 
 def _prepare(out: Path, data: str, fast: bool, labelled: set[str]) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from graphrise.errors import GraphriseError
 from graphrise.nn.encoder import Encoder
-from graphrise.train.module import GraphRise
+from graphrise.train.module import LOG_EVERY, GraphRise
 
 Probe = Callable[[Encoder], dict[str, float]]
 PROBES = 10
@@ -67,16 +67,16 @@ class Budget(Callback):
         module: GraphRise = pl_module
         done = module.fraction()
         due = done * PROBES >= len(self.curve) + 1 or done >= 1
-        if trainer.global_step % 10 == 0 or due:
-            self._show(trainer, module, done)
+        if trainer.global_step % LOG_EVERY == 0 or due:
+            self._show(module, done)
         if due:
-            self._record(trainer, module)
+            self._record(module)
         if done >= 1:
             trainer.should_stop = True
 
-    def _show(self, trainer: lightning.Trainer, module: GraphRise, done: float) -> None:
-        metrics = trainer.callback_metrics
-        loss = float(metrics["label_loss"])
+    def _show(self, module: GraphRise, done: float) -> None:
+        losses = {name: float(value) for name, value in module.latest.items()}
+        loss = losses["label_loss"]
         if not math.isfinite(loss):
             raise GraphriseError(
                 f"{self._name}: the loss is not finite after {module.passes:,} passes; lower "
@@ -84,19 +84,17 @@ class Budget(Callback):
             )
         elapsed = self.seconds + time.perf_counter() - self._resumed
         state = f"loss {loss:.2f}"
-        if "edge_loss" in metrics:
-            state += f"  edge {float(metrics['edge_loss']):.2f}"
+        if "edge_loss" in losses:
+            state += f"  edge {losses['edge_loss']:.2f}"
         if self.curve and self._probe is not None:
             name, value = list(self.curve[-1].items())[-1]
             state += f"  {name} {value:.2f}"
         self._display(done, f"{state}  {module.passes / max(elapsed, 1e-9):,.0f} img/s")
 
-    def _record(self, trainer: lightning.Trainer, module: GraphRise) -> None:
+    def _record(self, module: GraphRise) -> None:
         self.seconds += time.perf_counter() - self._resumed
         entry = {"passes": float(module.passes), "seconds": self.seconds}
-        for name in ("label_loss", "edge_loss"):
-            if name in trainer.callback_metrics:
-                entry[name] = float(trainer.callback_metrics[name])
+        entry |= {name: float(value) for name, value in module.latest.items()}
         if self._probe is not None:
             entry |= self._probe(module.encoder)
         self.curve.append(entry)

@@ -15,7 +15,7 @@ from graphrise.graph.store import Graph
 from graphrise.nn.encoder import save_encoder
 from graphrise.train.data import TrainingData
 from graphrise.train.folder import RunResult, peak_mib, prepare, versions, write_json
-from graphrise.train.module import GraphRise
+from graphrise.train.module import LOG_EVERY, GraphRise
 from graphrise.train.progress import Budget, Display, Probe
 from graphrise.train.quiet import quiet_lightning
 
@@ -83,7 +83,7 @@ def train(
             precision=precision_of(config),  # type: ignore[arg-type]
             max_epochs=-1,
             logger=CSVLogger(run, name="", version=""),
-            log_every_n_steps=10,
+            log_every_n_steps=LOG_EVERY,
             callbacks=[budget, checkpoint],
             enable_progress_bar=False,
             enable_model_summary=False,
