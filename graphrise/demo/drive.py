@@ -58,7 +58,8 @@ def demo(
     recipe = RECIPES[data]()
     if fast and data == "emoji":
         recipe = with_passes(recipe, FAST_PASSES)
-    trained, dataset = demo_runs(out, recipe, data=data, fast=fast, seeds=seeds, jobs=jobs)
+    models = variants(recipe, full=not fast)
+    trained, dataset = demo_runs(out, models, data=data, fast=fast, seeds=seeds, jobs=jobs)
     CONSOLE.print("evaluating")
     command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
     report = compare(dataset, trained, recipe.evaluate, command)
@@ -71,14 +72,25 @@ def demo(
 
 def demo_runs(
     out: Path,
-    recipe: RunConfig,
+    models: list[Variant],
     *,
     data: Literal["emoji", "digits"],
     fast: bool,
     seeds: int,
     jobs: int | None,
 ) -> tuple[list[Trained], Path]:
-    """The demo without judge and report: finished runs by model, and the dataset folder.
+    """The demo without judge and report: images, log and graph made, models trained.
+
+    Args:
+        out: Folder to fill; finished runs of the same settings are used again.
+        models: What to train.
+        data: Images and log to use.
+        fast: On a subset.
+        seeds: Seeds per model, at least 1.
+        jobs: Trainings side by side; None: as many as cores.
+
+    Returns:
+        Finished runs by model, and the dataset folder that they are judged on.
 
     Raises:
         ConfigError: `seeds` or `jobs` is below 1.
@@ -88,9 +100,8 @@ def demo_runs(
         raise ConfigError(f"demo: seeds and jobs must be at least 1, got {seeds} and {jobs}")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, a folder is to be filled")
-    models = variants(recipe, full=not fast)
     datasets = _prepare(out, data, fast, {m.labelled for m in models})
-    return _train(out, models, datasets, recipe, seeds, jobs), datasets["part"]
+    return _train(out, models, datasets, seeds, jobs), datasets["part"]
 
 
 def with_passes(recipe: RunConfig, passes: int) -> RunConfig:
@@ -129,13 +140,12 @@ def _train(
     out: Path,
     models: list[Variant],
     datasets: dict[str, Path],
-    recipe: RunConfig,
     seeds: int,
     workers: int | None,
 ) -> list[Trained]:
     jobs, trained = [], []
     # facebook, val: settings are chosen on it, so it may be looked at while training.
-    probe = recipe.evaluate.queries[-2]
+    probe = models[0].config.evaluate.queries[-2]
     for seed in range(seeds):
         for model in models:
             dataset = datasets[model.labelled]
