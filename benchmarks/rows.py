@@ -9,6 +9,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -53,7 +54,7 @@ class Row:
         above, below = (ours, theirs) if self.higher_is_better else (theirs, ours)
         return above / below if below else float("nan")
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """The row as the benchmark contract names its fields."""
         p20, value, p80 = np.percentile(self.values, (20, 50, 80))
         return {
