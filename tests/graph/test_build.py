@@ -133,6 +133,33 @@ def test_the_same_session_number_under_two_queries_is_two_lists(logged, read):
     assert read.edges(build_graph(logged(log), GraphConfig(weighting="coclick_rate"))) == {}
 
 
+def test_an_image_shown_twice_in_a_list_counts_once(logged, read):
+    log = [(0, "q", "a", 1), (0, "q", "a", 0), (0, "q", "b", 1), (1, "q", "a", 0), (1, "q", "b", 0)]
+    found = read.edges(build_graph(logged(log), GraphConfig(weighting="coclick_rate")))
+    assert found == {("a", "b"): 0.5, ("b", "a"): 0.5}
+
+
+def test_equal_weights_go_to_the_lowest_node(logged, read):
+    log = [(0, "q", i, 1) for i in "abcde"]
+    found = read.edges(build_graph(logged(log), GraphConfig(top_k=1)))
+    assert set(found) == {("a", i) for i in "bcde"} | {(i, "a") for i in "bcde"}
+
+
+def test_equal_sums_tie_in_any_order_of_rows(logged, read):
+    """Node a is as near to the twins b, c as to d, e: the same three terms, summed in any order."""
+    log = []
+    for pair, queries in (("bc", "uvw"), ("de", "xyz")):
+        for clicks, query in enumerate(queries, start=1):
+            log += [(s, query, i, 1) for i in ("a", *pair) for s in range(clicks)]
+    found = set()
+    for seed in range(20):
+        random.Random(seed).shuffle(log)
+        graph = build_graph(logged(log, name=f"d{seed}"), GraphConfig(top_k=1))
+        found.add(tuple(sorted(read.edges(graph).items())))
+    assert len(found) == 1
+    assert ("a", "b") in dict(found.pop())
+
+
 def test_arrays_are_what_the_graph_says(logged):
     log = [(0, "q", i, 1) for i in "abc"] + [(1, "r", i, 1) for i in "cde"]
     graph = build_graph(logged(log, labels={"a": "x", "e": "y", "b": "x"}), GraphConfig())

@@ -109,6 +109,19 @@ def test_shift_moves_by_whole_pixels():
     torch.testing.assert_close(got, augment()(want), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(("draw", "zoom"), [(1.0, 1.5), (0.0, 1 / 1.5), (0.5, 1.0)])
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+def test_zoom_scales_the_area(draw, zoom, angle):
+    x = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    x[:, :, 12:20, 12:20] = 255
+    draws = draws_of(1, u0=draw, u1=1.0)
+    got = (augment(scale=0.5, rotate=angle)(x, draws) + 1) / 2
+    # Samples 1.5 pixels apart see 5.5 of 8 / 1.5 pixels: the grid's own error is 6 %.
+    assert got[:, 0].sum().item() == pytest.approx(64 * zoom**2, rel=0.08)
+    for edges in (got[0, 0].amax(dim=0), got[0, 0].amax(dim=1)):
+        assert edges.sum().item() == pytest.approx(8 * zoom, rel=0.2)
+
+
 def test_a_right_angle_turns_the_picture():
     x = pictures()
     got = augment(rotate=90.0)(x, draws_of(len(x), u1=1.0))

@@ -102,9 +102,9 @@ def test_weighted_draws_follow_the_weights(make):
     # A star: node 0 with five neighbours, one of nearly no weight, and a second row beside it.
     weights = [0.1, 0.4, 1.0, 0.001, 0.7]
     graph = make.made_graph(7, [(0, i + 1, w) for i, w in enumerate(weights)] + [(5, 6, 0.3)])
-    sampler = PairSampler(graph, 8, "weighted", seed=1)
+    sampler = PairSampler(graph, 200, "weighted", seed=1)
     seeds = np.array([0, 6])
-    row, edge, _ = draws(sampler, seeds, 3000)
+    row, edge, _ = draws(sampler, seeds, 1000)
     counts = np.bincount(graph.col[edge[row == 0]], minlength=7)[1:6]
     expected = counts.sum() * np.array(weights) / sum(weights)
     # Four degrees of freedom: one in a million true samples lies above 33.4.
