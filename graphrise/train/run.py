@@ -76,19 +76,26 @@ def train(
         enable_version_counter=False,
         train_time_interval=timedelta(minutes=config.train.checkpoint_minutes),
     )
+    logger = CSVLogger(run, name="", version="")
     with quiet_lightning():
         trainer = lightning.Trainer(
             accelerator=config.train.accelerator,
             devices=1,
             precision=precision_of(config),  # type: ignore[arg-type]
             max_epochs=-1,
-            logger=CSVLogger(run, name="", version=""),
+            logger=logger,
             log_every_n_steps=LOG_EVERY,
             callbacks=[budget, checkpoint],
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         _fit(trainer, module, data)
+        if trainer.global_step % LOG_EVERY:
+            # The last step too: a run shorter than LOG_EVERY steps has no other row.
+            last: dict[str, torch.Tensor | float] = {"passes": float(module.passes)}
+            last |= {name: float(value) for name, value in module.latest.items()}
+            logger.log_metrics(last, trainer.global_step - 1)
+            logger.save()
         trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
     save_encoder(module.encoder, config.encoder, config.images.size, run)
     result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)

@@ -92,7 +92,18 @@ def test_the_folder_says_what_was_done(finished):
     assert found == versions()
     assert {"python", "torch", "torch-geometric", "timm", "lightning", "graphrise"} <= set(found)
     with (run / "metrics.csv").open() as file:
-        assert {"label_loss", "passes", "step"} <= set(next(csv.reader(file)))
+        rows = list(csv.DictReader(file))
+    assert {"label_loss", "edge_loss", "passes", "step"} <= set(rows[-1])
+    assert float(rows[-1]["passes"]) == result.passes
+    assert float(rows[-1]["label_loss"]) == pytest.approx(result.curve[-1]["label_loss"])
+
+
+@pytest.mark.parametrize("steps", [3, 10, 25])
+def test_metrics_hold_every_tenth_step_and_the_last(fit, tmp_path, steps):
+    fit(tmp_path / "r", train={"passes": 3 * steps})
+    with (tmp_path / "r" / "metrics.csv").open() as file:
+        seen = [int(row["step"]) for row in csv.DictReader(file)]
+    assert seen == sorted({*range(9, steps, 10), steps - 1})
 
 
 def test_config_round_trips_through_the_folder(make, tmp_path, dataset):
