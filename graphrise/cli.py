@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit code: 0 done, 1 a GraphriseError (one line on stderr), 2 wrong arguments, 130 Ctrl-C.
+        Exit code: 0 done, 1 an error (one line on stderr), 2 wrong arguments, 130 Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     # timm and PyG script functions at import, which torch 2.14 calls deprecated.
@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser, actions = _parser(_recipe(argv))
         args = parser.parse_args(argv)
         actions[args.command](args[args.command])
-    except GraphriseError as error:
+    except (GraphriseError, OSError) as error:  # OSError: no permission, disk full, ...
         print(f"graphrise: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

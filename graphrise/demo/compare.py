@@ -72,6 +72,7 @@ def compare(
         main_metric="recall@1",
         baseline=BASELINE,
         featured=FEATURED,
+        curve_set=config.queries[-2],
         graph_statistics=graph_statistics(graph, images, config.label),
         degree_counts=np.bincount(np.diff(graph.rowptr)).tolist(),
         retrieval_grid=sets.grid({n: first[n] for n in shown}, test),

@@ -100,8 +100,9 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
                 try:
                     name, fraction, state = events.get(timeout=1.0)
                 except queue.Empty:
-                    _check_alive(running)
+                    _check_alive(running, silent=True)
                     continue
+                _check_alive(running, silent=False)
                 if fraction is not None:
                     progress.update(tasks[name], completed=fraction, state=state)
                 elif state:
@@ -116,10 +117,12 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
             process.join()
 
 
-def _check_alive(running: dict[str, BaseProcess]) -> None:
-    """A worker that was killed cannot say so itself."""
+def _check_alive(running: dict[str, BaseProcess], *, silent: bool) -> None:
+    """A worker that was killed cannot say so itself; nor one that left without a word.
+
+    Code 0 counts only when the queue was `silent`: its last word may still be on the way.
+    """
     for name, process in running.items():
-        if process.exitcode is not None and process.exitcode != 0:
-            raise GraphriseError(
-                f"{name}: its process ended with code {process.exitcode} (out of memory?)"
-            )
+        code = process.exitcode
+        if code is not None and (code != 0 or silent):
+            raise GraphriseError(f"{name}: its process ended with code {code} (out of memory?)")

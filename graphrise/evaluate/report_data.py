@@ -75,6 +75,8 @@ class Report:
     featured: str | None = None
     """Name of the model the headline is about, the last one if None; choose it before the test
     scores are read."""
+    curve_set: str = ""
+    """The query set whose metric the runs' curves hold."""
     graph_statistics: Mapping[str, int | float | str] = field(default_factory=dict)
     degree_counts: Sequence[int] = ()
     """Nodes of degree 0, 1, 2, ..."""

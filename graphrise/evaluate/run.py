@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from graphrise.config import EvaluateConfig, ImageConfig, RunConfig, to_dict
 from graphrise.data.tables import ImageTable, read_images
@@ -89,8 +90,6 @@ class ImageSets:
         )
 
     def _pictures(self, where: str, positions: np.ndarray) -> list[np.ndarray]:
-        import torch
-
         pixels = self.readers[where].read(torch.from_numpy(positions.astype(np.int64)))
         return [p.permute(1, 2, 0).numpy() for p in pixels]
 

@@ -12,8 +12,10 @@ from graphrise.graph.store import Graph
 def to_data(graph: Graph, source: str = "given") -> Data:
     """The graph as a PyG `Data`; everything PyG does with one works on it.
 
-    Reads every edge. Soft labels stay beside it (`graph.labels`): PyG's loaders would copy ragged
-    rows whole into every batch.
+    Reads every edge. Both directions of an edge are there already: `T.ToUndirected()` would add
+    them up and double the weights, `T.ToUndirected(reduce="max")` leaves them as they are. Soft
+    labels stay beside it (`graph.labels`): PyG's loaders would copy ragged rows whole into every
+    batch.
 
     Args:
         graph: The graph.
