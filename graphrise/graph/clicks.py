@@ -131,27 +131,10 @@ def load_log(
     Raises:
         DataError: A missing column; null, negative or non-finite values; an unknown image.
     """
-    import duckdb
-
-    _check_parts(files)
-    where = files[0] if len(files) == 1 else files[0].parent
     con.register("nodes_in", nodes)
     con.register("images_in", images)
     con.execute("create table nodes as select * from nodes_in")
-    names = "[" + ", ".join("'" + str(f).replace("'", "''") + "'" for f in files) + "]"
-    try:
-        con.execute(READ.format(files=names))
-        _check_values(con, where)
-        unknown = _check_images(con, where, config)
-    except duckdb.ConversionException as error:
-        raise DataError(
-            f"{where}: column 'clicked' must be boolean or a count: {_first_line(error)}"
-        ) from error
-    except duckdb.Error as error:
-        raise DataError(
-            f"{where}: the log cannot be read: {_first_line(error)}; is a file damaged, or do "
-            "part files differ in their columns' types?"
-        ) from error
+    unknown = _read(con, files, config)
     con.execute(KNOWN)
     con.execute(CLICKED)
     con.execute(CAPPED.format(cap=config.images_per_query))
@@ -168,6 +151,28 @@ def load_log(
         "clicked_pairs_over_cap": count("select count(*) from clicked")
         - count("select count(*) from capped"),
     }
+
+
+def _read(con: duckdb.DuckDBPyConnection, files: list[Path], config: GraphConfig) -> int:
+    """Make the table `raw` and check it; gives the number of rows of unknown images."""
+    import duckdb
+
+    _check_parts(files)
+    where = files[0] if len(files) == 1 else files[0].parent
+    names = "[" + ", ".join("'" + str(f).replace("'", "''") + "'" for f in files) + "]"
+    try:
+        con.execute(READ.format(files=names))
+        _check_values(con, where)
+        return _check_images(con, where, config)
+    except duckdb.ConversionException as error:
+        raise DataError(
+            f"{where}: column 'clicked' must be boolean or a count: {_first_line(error)}"
+        ) from error
+    except duckdb.Error as error:
+        raise DataError(
+            f"{where}: the log cannot be read: {_first_line(error)}; is a file damaged, or do "
+            "part files differ in their columns' types?"
+        ) from error
 
 
 def _check_parts(files: list[Path]) -> None:

@@ -70,37 +70,46 @@ def train(
     module = GraphRise(config, data.num_labels, data.num_labelled)
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     budget = Budget(run.name, display, probe)
+    with quiet_lightning():
+        trainer = _trainer(run, config, budget)
+        _fit(trainer, module, data)
+        _log_last_step(trainer, module)
+        trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
+    save_encoder(module.encoder, config.encoder, config.images.size, run)
+    result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
+    write_json(run / "run.json", {**result.__dict__, "versions": versions()})
+    return result
+
+
+def _trainer(run: Path, config: RunConfig, budget: Budget) -> lightning.Trainer:
     checkpoint = ModelCheckpoint(
         dirpath=run / "checkpoint",
         filename="last",
         enable_version_counter=False,
         train_time_interval=timedelta(minutes=config.train.checkpoint_minutes),
     )
-    logger = CSVLogger(run, name="", version="")
-    with quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator=config.train.accelerator,
-            devices=1,
-            precision=precision_of(config),  # type: ignore[arg-type]
-            max_epochs=-1,
-            logger=logger,
-            log_every_n_steps=LOG_EVERY,
-            callbacks=[budget, checkpoint],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        _fit(trainer, module, data)
-        if trainer.global_step % LOG_EVERY:
-            # The last step too: a run shorter than LOG_EVERY steps has no other row.
-            last: dict[str, torch.Tensor | float] = {"passes": float(module.passes)}
-            last |= {name: float(value) for name, value in module.latest.items()}
-            logger.log_metrics(last, trainer.global_step - 1)
-            logger.save()
-        trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
-    save_encoder(module.encoder, config.encoder, config.images.size, run)
-    result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
-    write_json(run / "run.json", {**result.__dict__, "versions": versions()})
-    return result
+    return lightning.Trainer(
+        accelerator=config.train.accelerator,
+        devices=1,
+        precision=precision_of(config),  # type: ignore[arg-type]
+        max_epochs=-1,
+        logger=CSVLogger(run, name="", version=""),
+        log_every_n_steps=LOG_EVERY,
+        callbacks=[budget, checkpoint],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _log_last_step(trainer: lightning.Trainer, module: GraphRise) -> None:
+    """The last step's row: a run shorter than LOG_EVERY steps has no other."""
+    logger = trainer.logger
+    if logger is None or trainer.global_step % LOG_EVERY == 0:
+        return
+    last = {"passes": float(module.passes)}
+    last |= {name: float(value) for name, value in module.latest.items()}
+    logger.log_metrics(last, trainer.global_step - 1)
+    logger.save()
 
 
 def _fit(trainer: lightning.Trainer, module: GraphRise, data: TrainingData) -> None:

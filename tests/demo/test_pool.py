@@ -65,6 +65,7 @@ def test_a_killed_worker_is_an_error(make, finished, tmp_path):
 
 def test_no_job():
     train_all([], workers=4)
+    assert multiprocessing.active_children() == []
 
 
 class Queue(list):
