@@ -7,13 +7,15 @@ time and memory beside it, so that a gain can be read at equal wall time too.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.rows import Row
 from graphrise.config import RunConfig
 from graphrise.demo.compare import compare
 from graphrise.demo.drive import demo_runs, with_passes
-from graphrise.demo.variants import BASELINE, Variant, variants
+from graphrise.demo.variants import BASELINE, FEATURED, Variant, variants
+from graphrise.errors import ConfigError
 from graphrise.evaluate.report import write_report
 from graphrise.recipes import RECIPES
 from graphrise.train.folder import read_run
@@ -22,7 +24,7 @@ LABELLED = 1_396  # apple drawings: an epoch of the baseline
 METRICS = ("recall@1", "recall@5", "triplets")
 
 
-def run(out: Path, seeds: int, pixels: int, passes: int) -> list[Row]:
+def run(out: Path, seeds: int, pixels: int, passes: int, only: Sequence[str] = ()) -> list[Row]:
     """Train what is missing under `out` and give the rows.
 
     Args:
@@ -30,10 +32,20 @@ def run(out: Path, seeds: int, pixels: int, passes: int) -> list[Row]:
         seeds: Seeds per model.
         pixels: Image side that the encoder sees.
         passes: Encoder passes per run.
+        only: Names of the models to train; the baseline and the featured one always are. Empty:
+            all of them.
+
+    Raises:
+        ConfigError: A name in `only` is none of theirs.
     """
     recipe = with_passes(RECIPES["emoji"](), passes)
     recipe = dataclasses.replace(recipe, images=dataclasses.replace(recipe.images, size=pixels))
     models = [*variants(recipe, full=True), _equal_steps(recipe)]
+    unknown = set(only) - {m.name for m in models}
+    if unknown:
+        raise ConfigError(f"no model {sorted(unknown)}; there are {[m.name for m in models]}")
+    if only:
+        models = [m for m in models if m.name in {BASELINE, FEATURED, *only}]
     trained, dataset = demo_runs(out, models, data="emoji", fast=False, seeds=seeds, jobs=None)
     report = compare(dataset, trained, recipe.evaluate, "python -m benchmarks train")
     write_report(out / "report.html", report)

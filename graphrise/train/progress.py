@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import lightning
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from graphrise.errors import GraphriseError
 from graphrise.nn.encoder import Encoder
@@ -29,15 +30,19 @@ class Display(Protocol):
 
 
 def bars() -> Progress:
-    """Progress bars on stderr: name, bar, percentage, state, time used and left."""
+    """Progress bars on stderr: name, bar, percentage, time left, and a state cut to fit."""
+    whole = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(bar_width=12, table_column=Column(min_width=12)),
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True, min_width=4)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn(
+            "{task.fields[state]}",
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
         console=Console(stderr=True),
+        expand=True,
     )
 
 
