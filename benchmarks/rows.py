@@ -107,7 +107,9 @@ def show(rows: Sequence[Row]) -> None:
             row.baseline,
             f"{row.peak_mib:,.0f}",
         )
-    Console().print(table)
+    console = Console()
+    # Piped to a file there is no width to keep to.
+    console.print(table, width=console.width if console.is_terminal else 160)
 
 
 def write_jsonl(rows: Sequence[Row], path: Path) -> None:

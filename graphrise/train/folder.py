@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
+from graphrise import __version__
 from graphrise.config import RunConfig, from_dict, to_dict
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError
 
-PACKAGES = ("graphrise", "torch", "torch-geometric", "timm", "lightning", "numpy")
+PACKAGES = ("torch", "torch-geometric", "timm", "lightning", "numpy")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ FIELDS = tuple(f.name for f in dataclasses.fields(RunResult))
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    found = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "graphrise": __version__,
+    }
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
