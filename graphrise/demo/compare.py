@@ -24,9 +24,9 @@ NOTES = {
     "split=val": ("validation: settings were chosen on it", False),
     "split=test": ("test: never in log, graph or any choice", True),
 }
-INTRO = """Every model has the same encoder, seeds and number of encoder passes; one thing changes
-at a time. The log is simulated, openly and seeded, over real images and real keywords; training
-sees (query, image, clicked) only.
+INTRO = """Every model has the same encoder, seeds and (unless its name says otherwise) number of
+encoder passes; one thing changes at a time. The log is simulated, openly and seeded, over real
+images and real keywords; training sees (query, image, clicked) only.
 
 Recall@k: a query drawing finds an image of the same instance among the k nearest gallery images.
 Triplets: the same instance is nearer than another one of the same group."""

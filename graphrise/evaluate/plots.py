@@ -156,7 +156,8 @@ def metric_bars(
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlim(0, max(top, 1e-9) * 1.15)
-        axes.set_title(f"{query_set}: {metric}, %")
+        # Long model names leave narrow axes: a title from the right has the names' room too.
+        axes.set_title(f"{query_set}: {metric}, %", loc="right")
         return to_svg(figure)
 
 
