@@ -140,11 +140,12 @@ def _train(args: Namespace) -> None:
 
 
 def _evaluate_parser() -> ArgumentParser:
-    parser = ArgumentParser(description="kNN and triplets of a run: metrics.json, report.html.")
+    parser = ArgumentParser(description="kNN and triplets of a run: metrics, plots, report.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--dataset", type=Path, help="dataset folder (default: the run's)")
     parser.add_argument("--gallery", help="column=value, images searched (default: the run's)")
     parser.add_argument("--queries", nargs="+", help="column=value ..., the last is the headline")
+    parser.add_argument("--k", type=int, help="neighbours that vote in kNN (default: the run's)")
     return parser
 
 
@@ -158,6 +159,8 @@ def _evaluate(args: Namespace) -> None:
         config = dataclasses.replace(config, gallery=args.gallery)
     if args.queries:
         config = dataclasses.replace(config, queries=tuple(args.queries))
+    if args.k is not None:
+        config = dataclasses.replace(config, k=args.k)
     print_table(evaluate_run(args.run, args.dataset, config))
     print(f"report: {args.run / 'report.html'}")
 

@@ -126,6 +126,11 @@ def test_train_evaluate_embed(built, tmp_path, capsys):
     assert run("evaluate", folder) == 0
     assert "recall@1" in capsys.readouterr().out
     assert json.loads((folder / "metrics.json").read_text())["gallery"] == "split=gallery"
+    assert list((folder / "plots").glob("*.svg"))
+    assert run("evaluate", folder, "--k", 1) == 0
+    assert json.loads((folder / "metrics.json").read_text())["k"] == 1
+    assert run("evaluate", folder, "--k", 0) == 1
+    assert "evaluate.k must be at least 1" in capsys.readouterr().err
     assert run("evaluate", folder, "--gallery", "label=red", "--queries", "label=red") == 0
     found = json.loads((folder / "metrics.json").read_text())
     assert (found["gallery"], list(found["queries"])) == ("label=red", ["label=red"])

@@ -17,6 +17,7 @@ from graphrise.demo.compare import compare
 from graphrise.demo.pool import Job, train_all
 from graphrise.demo.variants import Trained, Variant, variants, with_seed
 from graphrise.errors import ConfigError, DataError
+from graphrise.evaluate.figures import write_figures
 from graphrise.evaluate.report import write_report
 from graphrise.evaluate.table import print_table, to_markdown
 from graphrise.graph.build import build_graph
@@ -37,7 +38,7 @@ def demo(
     seeds: int = 2,
     jobs: int | None = None,
 ) -> Path:
-    """Run everything and write `report.html`, `report.md` and the run folders into `out`.
+    """Run everything and write `report.html`, `report.md`, `plots/` and run folders into `out`.
 
     Finished trainings of an earlier, interrupted call with the same settings are kept.
 
@@ -63,6 +64,7 @@ def demo(
     CONSOLE.print("evaluating")
     command = f"graphrise demo --data {data}{' --fast' if fast else ''} --seeds {seeds}"
     report = compare(dataset, trained, recipe.evaluate, command)
+    write_figures(out / "plots", report)
     write_report(out / "report.html", report)
     with whole_file(out / "report.md") as temporary:
         temporary.write_text(to_markdown(report) + "\n", encoding="utf-8")

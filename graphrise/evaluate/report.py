@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphrise.evaluate import figures, table
 from graphrise.evaluate import format as fmt
-from graphrise.evaluate import plots, table
 from graphrise.evaluate.figure import Theme
 from graphrise.evaluate.headline import headline
 from graphrise.evaluate.report_data import Report
@@ -79,65 +79,18 @@ def render_report(report: Report) -> str:
         unbroken=_unbroken,
         tables=tables,
         paragraphs=[part for part in report.intro.split("\n\n") if part.strip()],
-        bars=_bars(report),
-        curves=_curves(report),
-        margins=_margins(report),
-        degrees=_degrees(report),
+        bars=[_picture(f.draw, f.alt) for f in figures.bars(report)],
+        curves=[_picture(f.draw, f.alt) for f in figures.curves(report)],
+        margins=_first(figures.margins(report)),
+        degrees=_first(figures.degrees(report)),
         grid=_uri(report.retrieval_grid, "png") if report.retrieval_grid else None,
         statistics=[(name, fmt.statistic(v)) for name, v in report.graph_statistics.items()],
         settings=json.dumps(dict(report.settings), indent=2, default=str, ensure_ascii=False),
     )
 
 
-def _bars(report: Report) -> list[_Picture]:
-    metric = report.main_metric
-    pictures = []
-    for query_set, rows in table.summary_rows(report).items():
-        means = [f"{r.model} {fmt.percent(r.metrics.get(metric))}" for r in rows]
-        # One bar says no more than the table does.
-        if len(rows) > 1 and any(metric in row.metrics for row in rows):
-            alt = f"{metric} on {query_set}, percent: {', '.join(means)}"
-            pictures.append(_picture(lambda theme, s=query_set: _bar(report, s, theme), alt))
-    return pictures
-
-
-def _bar(report: Report, query_set: str, theme: Theme) -> bytes:
-    return plots.metric_bars(
-        report.models, query_set, report.main_metric, report.baseline, theme=theme
-    )
-
-
-def _curves(report: Report) -> list[_Picture]:
-    """Loss and, where runs were validated, the main metric during training."""
-    keys = {key for model in report.models for run in model.runs for p in run.curve for key in p}
-    return [
-        _picture(
-            lambda theme, k=key: plots.learning_curve(
-                report.models, k, report.baseline, theme, share=k != "loss"
-            ),
-            f"{key} of every model against encoder passes",
-        )
-        for key in ("loss", report.main_metric)
-        if key in keys
-    ]
-
-
-def _margins(report: Report) -> _Picture | None:
-    if not any(run.margin_curve for model in report.models for run in model.runs):
-        return None
-    return _picture(
-        lambda theme: plots.margin_plot(report.models, report.baseline, theme),
-        "share of triplets ranked right by at least a margin, against the margin",
-    )
-
-
-def _degrees(report: Report) -> _Picture | None:
-    if not report.degree_counts:
-        return None
-    return _picture(
-        lambda theme: plots.degree_histogram(report.degree_counts, theme),
-        "histogram of the number of neighbours of the graph's nodes",
-    )
+def _first(found: list[figures.Figure]) -> _Picture | None:
+    return _picture(found[0].draw, found[0].alt) if found else None
 
 
 def _picture(draw: Callable[[Theme], bytes], alt: str) -> _Picture:

@@ -13,6 +13,7 @@ from graphrise.config import EvaluateConfig, ImageConfig, RunConfig, to_dict
 from graphrise.data.tables import ImageTable, read_images
 from graphrise.errors import DataError
 from graphrise.evaluate.embed import embed
+from graphrise.evaluate.figures import write_figures
 from graphrise.evaluate.grid import retrieval_grid
 from graphrise.evaluate.report import write_report
 from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
@@ -121,7 +122,7 @@ def run_result(trained: Trained, seed: int, scores: dict[str, Score], test: str)
 
 
 def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None) -> Report:
-    """Evaluate a finished run: writes `metrics.json` and `report.html` into its folder.
+    """Evaluate a finished run: writes `metrics.json`, `plots/` and `report.html` into it.
 
     Args:
         run: Run folder.
@@ -141,7 +142,8 @@ def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None)
     scores = sets.scores(encoder)
     test = config.queries[-1]
     result = {where: {"metrics": s.metrics, "counts": s.counts} for where, s in scores.items()}
-    write_json(run / "metrics.json", {"gallery": config.gallery, "queries": result})
+    asked = {"gallery": config.gallery, "k": config.k}
+    write_json(run / "metrics.json", {**asked, "queries": result})
     report = Report(
         title=f"graphrise: {run.resolve().name}",
         intro=f"kNN search in {config.gallery} and triplets, by cosine similarity.",
@@ -160,5 +162,6 @@ def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None)
         versions=versions(),
         settings=to_dict(run_config),
     )
+    write_figures(run / "plots", report)
     write_report(run / "report.html", report)
     return report
