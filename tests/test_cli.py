@@ -198,6 +198,7 @@ def test_an_error_is_one_line_and_exit_code_one(built, tmp_path, capsys, options
     err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("graphrise: ")]
     assert len(err) == 1
     assert message in err[0]
+    assert not (tmp_path / "r").exists()
 
 
 def test_errors_of_every_verb(tmp_path, capsys):

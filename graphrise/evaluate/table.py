@@ -120,9 +120,9 @@ def print_table(report: Report, console: Console | None = None) -> None:
         table.title_justify = table.caption_justify = "left"
         table.caption = " ".join(filter(None, notes)) or None
         for place, text in enumerate(header[:shown]):
-            # Costs may break into two lines, names should not.
+            # Costs may break into two lines, names and the score should not.
             justify = "right" if place else "left"
-            table.add_column(text, justify=justify, overflow="fold", no_wrap=not place)
+            table.add_column(text, justify=justify, overflow="fold", no_wrap=place < 2)
         for row in rows:
             style = "bold" if row.is_featured else None
             table.add_row(*row_cells(report, name, row)[:shown], style=style)

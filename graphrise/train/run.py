@@ -63,12 +63,13 @@ def train(
         DataError: `run` exists, or data and graph do not fit.
     """
     data = TrainingData(dataset, graph, config)
-    prepare(run, config, dataset, overwrite=overwrite)
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
     module = GraphRise(config, data.num_labels, data.num_labelled)
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Only now: a run that cannot be built leaves no folder and removes none.
+    prepare(run, config, dataset, overwrite=overwrite)
     budget = Budget(run.name, display, probe)
     with quiet_lightning():
         trainer = _trainer(run, config, budget)
