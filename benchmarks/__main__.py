@@ -19,12 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pixels", type=int, default=32, help="image side")
     parser.add_argument("--passes", type=int, default=200_000, help="encoder passes per run")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--only", nargs="+", default=(), help="names of models, not all")
     parser.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
     parser.add_argument("--json", type=Path, help="file to write, one JSON object a line")
     args = parser.parse_args(argv)
     try:
-        rows = train.run(args.out, args.seeds, args.pixels, args.passes, args.only)
+        rows = train.run(args.out, args.seeds, args.pixels, args.passes, args.device, args.only)
     except GraphriseError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

@@ -24,7 +24,14 @@ LABELLED = 1_396  # apple drawings: an epoch of the baseline
 METRICS = ("recall@1", "recall@5", "triplets")
 
 
-def run(out: Path, seeds: int, pixels: int, passes: int, only: Sequence[str] = ()) -> list[Row]:
+def run(
+    out: Path,
+    seeds: int,
+    pixels: int,
+    passes: int,
+    device: str = "auto",
+    only: Sequence[str] = (),
+) -> list[Row]:
     """Train what is missing under `out` and give the rows.
 
     Args:
@@ -32,6 +39,7 @@ def run(out: Path, seeds: int, pixels: int, passes: int, only: Sequence[str] = (
         seeds: Seeds per model.
         pixels: Image side that the encoder sees.
         passes: Encoder passes per run.
+        device: `cpu`, `cuda`, or `auto`.
         only: Names of the models to train; the baseline and the featured one always are. Empty:
             all of them.
 
@@ -39,7 +47,11 @@ def run(out: Path, seeds: int, pixels: int, passes: int, only: Sequence[str] = (
         ConfigError: A name in `only` is none of theirs.
     """
     recipe = with_passes(RECIPES["emoji"](), passes)
-    recipe = dataclasses.replace(recipe, images=dataclasses.replace(recipe.images, size=pixels))
+    recipe = dataclasses.replace(
+        recipe,
+        images=dataclasses.replace(recipe.images, size=pixels),
+        train=dataclasses.replace(recipe.train, accelerator=device),
+    )
     models = [*variants(recipe, full=True), _equal_steps(recipe)]
     unknown = set(only) - {m.name for m in models}
     if unknown:
