@@ -7,7 +7,7 @@ time and memory beside it, so that a gain can be read at equal wall time too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.rows import Row
@@ -17,6 +17,7 @@ from graphrise.demo.drive import demo_runs, with_passes
 from graphrise.demo.variants import BASELINE, FEATURED, Variant, variants
 from graphrise.errors import ConfigError
 from graphrise.evaluate.report import write_report
+from graphrise.evaluate.report_data import Model, Report, RunResult
 from graphrise.recipes import RECIPES
 from graphrise.train.folder import read_run
 
@@ -52,60 +53,56 @@ def run(
         images=dataclasses.replace(recipe.images, size=pixels),
         train=dataclasses.replace(recipe.train, accelerator=device),
     )
-    models = [*variants(recipe, full=True), _equal_steps(recipe)]
-    unknown = set(only) - {m.name for m in models}
-    if unknown:
-        raise ConfigError(f"no model {sorted(unknown)}; there are {[m.name for m in models]}")
-    if only:
-        models = [m for m in models if m.name in {BASELINE, FEATURED, *only}]
+    models = _models(recipe, only)
     trained, dataset = demo_runs(out, models, data="emoji", fast=False, seeds=seeds, jobs=None)
     report = compare(dataset, trained, recipe.evaluate, "python -m benchmarks train")
     write_report(out / "report.html", report)
     peaks = {m.variant.name: max(read_run(r)[2].peak_mib for r in m.runs) for m in trained}
-    base = report.model(BASELINE)
     size = f"4,188 images in the graph, {pixels} px, {passes:,} passes, {seeds} seeds"
-    rows = []
-    for model in report.models:
-        common = {
-            "case": "train",
-            "variant": model.name,
-            "baseline": BASELINE,
-            "peak_mib": peaks[model.name],
-            "size": size,
-        }
-        for query_set in report.query_sets:
-            for metric in METRICS:
-                name = query_set.name
-                rows.append(
-                    Row(
-                        metric=f"{metric} {name}",
-                        values=[100 * r.metrics[name][metric] for r in model.runs],
-                        baseline_values=[100 * r.metrics[name][metric] for r in base.runs],
-                        unit="%",
-                        **common,
-                    )
-                )
-        rows.append(
-            Row(
-                metric="encoder passes",
-                values=[float(r.encoder_passes) for r in model.runs],
-                baseline_values=[float(r.encoder_passes) for r in base.runs],
-                unit="images",
-                higher_is_better=False,
-                **common,
-            )
+    return [row for model in report.models for row in _rows(report, model, peaks[model.name], size)]
+
+
+def _models(recipe: RunConfig, only: Sequence[str]) -> list[Variant]:
+    models = [*variants(recipe, full=True), _equal_steps(recipe)]
+    unknown = set(only) - {m.name for m in models}
+    if unknown:
+        raise ConfigError(f"no model {sorted(unknown)}; there are {[m.name for m in models]}")
+    return [m for m in models if not only or m.name in {BASELINE, FEATURED, *only}]
+
+
+def _rows(report: Report, model: Model, peak_mib: float, size: str) -> list[Row]:
+    """Quality on every query set, passes and time of one model, against the baseline's."""
+    base = report.model(BASELINE)
+
+    def row(
+        metric: str, unit: str, value: Callable[[RunResult], float], higher_is_better: bool
+    ) -> Row:
+        return Row(
+            case="train",
+            variant=model.name,
+            metric=metric,
+            values=[value(run) for run in model.runs],
+            unit=unit,
+            baseline=BASELINE,
+            baseline_values=[value(run) for run in base.runs],
+            higher_is_better=higher_is_better,
+            peak_mib=peak_mib,
+            size=size,
         )
-        rows.append(
-            Row(
-                metric="training time",
-                values=[r.seconds for r in model.runs],
-                baseline_values=[r.seconds for r in base.runs],
-                unit="s",
-                higher_is_better=False,
-                **common,
-            )
-        )
-    return rows
+
+    def share(query_set: str, metric: str) -> Callable[[RunResult], float]:
+        return lambda run: 100 * run.metrics[query_set][metric]
+
+    quality = [
+        row(f"{metric} {s.name}", "%", share(s.name, metric), True)
+        for s in report.query_sets
+        for metric in METRICS
+    ]
+    return [
+        *quality,
+        row("encoder passes", "images", lambda run: run.encoder_passes, False),
+        row("training time", "s", lambda run: run.seconds, False),
+    ]
 
 
 def _equal_steps(recipe: RunConfig) -> Variant:
