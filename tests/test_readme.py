@@ -40,7 +40,7 @@ def test_the_commands(dataset, tmp_path, monkeypatch):
 
 
 def test_the_table_is_what_was_measured():
-    text = (ROOT / "benchmarks" / "results" / "train-emoji-32px.jsonl").read_text()
+    text = (ROOT / "benchmarks" / "results" / "train-emoji-48px.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     fluent = {r["variant"]: r for r in rows if r["metric"] == "recall@1 vendor=fluent"}
     assert len(fluent) == 8

@@ -26,7 +26,7 @@ from graphrise.recipes import RECIPES
 from graphrise.train.folder import read_run
 
 FAST_EMOJI = 350
-FAST_PASSES = 40_000
+FAST_PASSES = 30_000
 CONSOLE = Console(stderr=True)
 
 
