@@ -1,4 +1,4 @@
-"""`python -m benchmarks CASE [--seeds N] [--out FOLDER] [--json FILE]`."""
+"""`python -m benchmarks CASE [options] [--json FILE] [--csv FILE]`."""
 
 from __future__ import annotations
 
@@ -7,32 +7,57 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import train
-from benchmarks.rows import show, write_jsonl
+from benchmarks import graph, train
+from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
+
+
+def _train(args: argparse.Namespace) -> list[Row]:
+    return train.run(args.out, args.seeds, args.pixels, args.passes, args.device, args.only)
+
+
+def _graph(args: argparse.Namespace) -> list[Row]:
+    return graph.run(args.out, args.only, args.sizes, args.repetitions, args.memory, args.nsl)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    cases = parser.add_subparsers(required=True, metavar="CASE")
+    one = cases.add_parser("train", help="what the graph adds to an encoder")
+    one.set_defaults(run=_train)
+    one.add_argument("--seeds", type=int, default=3)
+    one.add_argument("--pixels", type=int, default=48, help="image side")
+    one.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
+    one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    one.add_argument("--only", nargs="+", default=(), help="names of models, not all")
+    one.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    two = cases.add_parser("graph", help="building, opening and drawing from a graph")
+    two.set_defaults(run=_graph)
+    two.add_argument("--only", nargs="+", choices=graph.PARTS, default=graph.PARTS)
+    two.add_argument("--sizes", nargs="+", type=int, default=[10**6, 10**7, 10**8])
+    two.add_argument("--repetitions", type=int, default=3)
+    two.add_argument("--memory", type=float, default=8.0, help="limit of a build, in GB")
+    two.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
+    two.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    for case in (one, two):
+        case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
+        case.add_argument("--csv", type=Path, help="file to write, one row a line")
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one case."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("case", choices=("train",))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pixels", type=int, default=48, help="image side")
-    parser.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--only", nargs="+", default=(), help="names of models, not all")
-    parser.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    parser.add_argument("--json", type=Path, help="file to write, one JSON object a line")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
-        rows = train.run(args.out, args.seeds, args.pixels, args.passes, args.device, args.only)
+        rows: list[Row] = args.run(args)
     except GraphriseError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     show(rows)
-    if args.json:
-        write_jsonl(rows, args.json)
-        print(f"{args.json}: {len(rows)} rows")
+    for path, write in ((args.json, write_jsonl), (args.csv, write_csv)):
+        if path:
+            write(rows, path)
+            print(f"{path}: {len(rows)} rows")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 import os
@@ -16,7 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from graphrise.data.files import whole_file
+from graphrise.train.folder import PACKAGES as TRAINED_WITH
 from graphrise.train.folder import versions
+
+PACKAGES = {
+    "train": TRAINED_WITH,
+    "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
+}
+"""What the figures of a case depend on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +82,7 @@ class Row:
             "peak_mib": round(self.peak_mib, 1),
             "size": self.size,
             "machine": machine(),
-            "versions": versions(),
+            "versions": versions(PACKAGES[self.case]),
             "date": datetime.date.today().isoformat(),
         }
 
@@ -117,3 +125,14 @@ def write_jsonl(rows: Sequence[Row], path: Path) -> None:
     with whole_file(path) as temporary:
         text = "".join(json.dumps(dataclass_row.to_dict()) + "\n" for dataclass_row in rows)
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """The same fields as columns, whole or not at all."""
+    table = [row.to_dict() for row in rows]
+    for line in table:
+        line["versions"] = " ".join(f"{k}={v}" for k, v in line["versions"].items())
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(table[0]) if table else [])
+        writer.writeheader()
+        writer.writerows(table)

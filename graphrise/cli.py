@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from graphrise import __version__
 from graphrise.config import EvaluateConfig, GraphConfig, RunConfig, from_dict, to_dict
-from graphrise.errors import ConfigError, GraphriseError
+from graphrise.errors import ConfigError, DataError, GraphriseError
 from graphrise.recipes import RECIPES
 
 
@@ -42,6 +42,7 @@ def _parser(recipe: RunConfig) -> tuple[ArgumentParser, dict[str, Callable[[Name
     verbs = {
         "demo": (_demo_parser, _demo),
         "build-graph": (_build_graph_parser, _build_graph),
+        "graph-info": (_graph_info_parser, _graph_info),
         "train": (lambda: _train_parser(recipe), _train),
         "evaluate": (_evaluate_parser, _evaluate),
         "embed": (_embed_parser, _embed),
@@ -71,22 +72,33 @@ def _demo(args: Namespace) -> None:
 
 def _build_graph_parser() -> ArgumentParser:
     parser = ArgumentParser(description="Logs to labels and an image similarity graph.")
-    parser.add_argument("dataset", type=Path, help="dataset folder (images, impressions)")
+    parser.add_argument(
+        "dataset",
+        type=Path,
+        help="dataset folder (images; impressions, clicks, similar_clicks, edges)",
+    )
     parser.add_argument("--out", type=Path, help="graph folder (default: DATASET/graph)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier graph")
+    parser.add_argument("--engine", choices=("duckdb", "spark"), help="who runs the SQL")
+    parser.add_argument("--master", help="Spark's cluster address (default: local mode)")
     parser.add_class_arguments(GraphConfig, "graph")
     return parser
 
 
 def _build_graph(args: Namespace) -> None:
     from graphrise.graph.build import build_graph
-    from graphrise.graph.store import save_graph
+    from graphrise.graph.progress import shown_stages
 
     out = args.out or args.dataset / "graph"
     if out.exists() and not args.overwrite:
         raise ConfigError(f"{out}: exists already; give --overwrite to replace it")
-    graph = build_graph(args.dataset, from_dict(GraphConfig, _plain(args.graph)))
-    save_graph(graph, out, overwrite=args.overwrite)
+    settings = _plain(args.graph)
+    for name, value in (("name", args.engine), ("master", args.master)):
+        if value is not None:
+            settings["engine"][name] = value
+    config = from_dict(GraphConfig, settings)
+    with shown_stages() as display:
+        graph = build_graph(args.dataset, out, config, overwrite=args.overwrite, display=display)
     for warning in graph.info["warnings"]:
         print(f"note: {warning}")
     labelled = {s: int((r.counts > 0).sum()) for s, r in graph.labels.items()}
@@ -94,6 +106,36 @@ def _build_graph(args: Namespace) -> None:
         f"{out}: {graph.num_nodes:,} images, {graph.num_edges // 2:,} edges, labelled images: "
         + ", ".join(f"{count:,} ({source})" for source, count in sorted(labelled.items()))
     )
+
+
+def _graph_info_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="What a graph looks like, and whether it is sound.")
+    parser.add_argument("graph", type=Path, help="graph folder")
+    parser.add_argument("--json", type=Path, help="file to write: all of it, as JSON")
+    parser.add_argument("--plot", type=Path, help="file to write: degrees, as .png or .svg")
+    return parser
+
+
+def _graph_info(args: Namespace) -> None:
+    from graphrise.graph.info import graph_info
+    from graphrise.graph.info_plot import plot_degrees, plot_format
+    from graphrise.graph.info_table import print_info
+    from graphrise.graph.progress import shown_stages
+    from graphrise.graph.store import open_graph
+    from graphrise.train.folder import write_json
+
+    if args.plot:
+        plot_format(args.plot)  # a wrong suffix is told before the work, not after
+    with shown_stages() as display:
+        display("checksums", None)
+        info = graph_info(open_graph(args.graph, verify=True), display=display)
+    print_info(info)
+    if args.json:
+        write_json(args.json, info)
+    if args.plot:
+        plot_degrees(info, args.plot)
+    if info["problems"]:
+        raise DataError(f"{args.graph}: {len(info['problems'])} problems found; build it again")
 
 
 def _train_parser(recipe: RunConfig) -> ArgumentParser:

@@ -19,7 +19,7 @@ from graphrise.config import (
 )
 from graphrise.graph.build import build_graph
 from graphrise.graph.ragged import from_entries
-from graphrise.graph.store import COCLICK, Graph, save_graph
+from graphrise.graph.store import COCLICK, Graph
 from graphrise.train.run import train
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
@@ -38,10 +38,10 @@ def noisy(colour, seed, size=(16, 16)):
     return encoded(Image.fromarray(pixels))
 
 
-def save_tables(folder, images, impressions=None):
+def save_tables(folder, images, impressions=None, **others):
     """Write a dataset folder from rows (list of dicts) or tables; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("images", images), ("impressions", impressions)):
+    for name, rows in {"images": images, "impressions": impressions, **others}.items():
         if rows is not None:
             table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
             pq.write_table(table, folder / f"{name}.parquet")
@@ -105,7 +105,7 @@ def made_graph(num_nodes, edges, labels=None, names=("a", "b", "c")):
     return Graph(
         [f"image-{i}" for i in range(num_nodes)],
         rowptr,
-        np.array([e[1] for e in both], dtype=np.int64),
+        np.array([e[1] for e in both], dtype=np.int32),
         np.array([e[2] for e in both], dtype=np.float32),
         np.full(len(both), COCLICK, dtype=np.uint8),
         {"given": ragged},
@@ -145,8 +145,7 @@ def finished(tmp_path_factory):
     """(dataset folder with graph, finished run folder); shared: tests must not change them."""
     folder = tmp_path_factory.mktemp("shared")
     dataset = save_tables(folder / "colours", coloured_rows(), coloured_log())
-    graph = build_graph(dataset, GraphConfig())
-    save_graph(graph, dataset / "graph")
+    graph = build_graph(dataset, dataset / "graph", GraphConfig())
     run = folder / "run"
     config = small_run(edges={"alpha": 0.5, "neighbors": 2}, labels={"spread": True})
     train(dataset, graph, run, config, display=Helpers.silent)

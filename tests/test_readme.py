@@ -28,12 +28,12 @@ def test_the_commands(dataset, tmp_path, monkeypatch):
     block = re.search(r"    pip install graphrise\n((?:    graphrise .*\n)+)", README)
     assert block
     commands = [line.split("#")[0].split() for line in block[1].splitlines()]
-    assert [c[1] for c in commands] == ["build-graph", "train", "evaluate", "embed"]
+    assert [c[1] for c in commands] == ["build-graph", "graph-info", "train", "evaluate", "embed"]
     monkeypatch.chdir(tmp_path)
     # The README's encoder would take minutes here.
     small = "--encoder.name=test_resnet --images.size=32 --train.passes=24 --train.batch_size=4"
     for command in commands:
-        words = [str(dataset) if w == "DATASET" else w for w in command[1:]]
+        words = [w.replace("DATASET", str(dataset)) for w in command[1:]]
         extra = shlex.split(small) if words[0] == "train" else []
         assert main([*words, *extra]) == 0
     assert (tmp_path / "embeddings.parquet").is_file()

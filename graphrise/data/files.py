@@ -30,11 +30,14 @@ def whole_folder(path: Path, *, overwrite: bool, mark: str | None = None) -> Ite
 
     With `overwrite` an earlier `path` is moved aside first and removed last, so a reader sees the
     old folder or the new one. Only a folder that holds the file `mark` (written by the same
-    function before) is overwritten: a wrong path must not cost the user a folder.
+    function before) is overwritten: a wrong path must not cost the user a folder. What a killed
+    process left behind is cleared away first, and an old folder that it had just moved aside is
+    put back.
 
     Raises:
         DataError: `path` exists and `overwrite` is false or it lacks `mark`, or `path` is a file.
     """
+    _clear_leftovers(path)
     if path.exists() and not path.is_dir():
         raise DataError(f"{path}: is a file, a folder is to be written there")
     if path.exists() and any(path.iterdir()):
@@ -46,7 +49,7 @@ def whole_folder(path: Path, *, overwrite: bool, mark: str | None = None) -> Ite
     stamp = uuid.uuid4().hex[:8]
     temporary = path.with_name(f".{path.name}.{stamp}.tmp")
     aside = path.with_name(f".{path.name}.{stamp}.old")
-    temporary.mkdir()
+    lock = _locked_folder(temporary)
     try:
         yield temporary
         if path.exists():
@@ -55,3 +58,42 @@ def whole_folder(path: Path, *, overwrite: bool, mark: str | None = None) -> Ite
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked_folder(folder: Path) -> int | None:
+    """Make `folder`, locked by this process as long as it lives."""
+    # Locked before it has its name: nobody finds the folder without an owner.
+    start = folder.with_suffix(".new")
+    start.mkdir()
+    lock = _lock(start)
+    os.replace(start, folder)
+    return lock
+
+
+def _clear_leftovers(path: Path) -> None:
+    for folder in path.parent.glob(f".{path.name}.????????.tmp"):
+        lock = _lock(folder) if folder.is_dir() else None
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+    if not path.exists():
+        for aside in sorted(path.parent.glob(f".{path.name}.????????.old")):
+            os.replace(aside, path)
+            break
+
+
+def _lock(folder: Path) -> int | None:
+    """Descriptor that locks the folder, None if another process does (or there are no locks)."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,11 @@ def table_files(folder: Path, name: str) -> list[Path]:
         f"{folder}: table {name}.parquet is missing (a file, or a folder of part files); "
         f"the folder holds {', '.join(here) or 'nothing'}"
     )
+
+
+def has_table(folder: Path, name: str) -> bool:
+    """Whether the dataset has table `name`, as a file or as a folder (which may be empty)."""
+    return (folder / f"{name}.parquet").exists() or (folder / name).is_dir()
 
 
 def check_columns(file: Path, columns: Iterable[str]) -> pa.Schema:
@@ -86,12 +91,15 @@ class ImageTable:
         Raises:
             DataError: No such column.
         """
+        return self._chunked(name).to_pylist()
+
+    def _chunked(self, name: str) -> pa.ChunkedArray:
         if name not in self.table.column_names:
             raise DataError(
                 f"{self.folder / 'images.parquet'}: column {name!r} is missing; it has "
                 f"{', '.join(self.table.column_names)}"
             )
-        return self.table.column(name).to_pylist()
+        return self.table.column(name)
 
     def rows_in_splits(self, splits: Iterable[str]) -> np.ndarray:
         """Row numbers (int64, rising) of the images whose `split` is one of `splits`.
@@ -99,14 +107,16 @@ class ImageTable:
         Raises:
             DataError: No image is in any of them.
         """
-        wanted = set(splits)
-        split = self.column("split")
-        rows = np.flatnonzero([s in wanted for s in split])
+        wanted = sorted(set(splits))
+        split = self._chunked("split")
+        held = pc.is_in(pc.cast(split, pa.string()), value_set=pa.array(wanted, pa.string()))
+        rows = np.flatnonzero(held.to_numpy())
         if rows.size == 0:
+            there = ", ".join(sorted(map(str, split.unique().to_pylist())))
             raise DataError(
                 f"{self.folder / 'images.parquet'}: no image has split "
                 f"{' or '.join(sorted(wanted))}; "
-                f"the splits are {', '.join(sorted({str(s) for s in split})) or 'none'}"
+                f"the splits are {there or 'none'}"
             )
         return rows
 
@@ -131,8 +141,13 @@ class ImageTable:
         return rows
 
 
-def read_images(folder: Path) -> ImageTable:
+def read_images(folder: Path, columns: Sequence[str] | None = None) -> ImageTable:
     """Read and check `images.parquet`.
+
+    Args:
+        folder: Dataset folder.
+        columns: Columns to read, of those there are; None reads all. Without `path` and `image`
+            it is not checked that every image has a place.
 
     Raises:
         DataError: A missing table or column, an empty table, a null or duplicate `image_id`, or a
@@ -144,7 +159,9 @@ def read_images(folder: Path) -> ImageTable:
         if "path" not in schema.names and "image" not in schema.names:
             raise DataError(f"{file}: needs a column 'path' or a column 'image' (encoded bytes)")
     try:
-        table = pa.concat_tables(map(_read, files), promote_options="permissive")
+        table = pa.concat_tables(
+            (_read(file, columns) for file in files), promote_options="permissive"
+        )
     except pa.ArrowException as error:
         raise DataError(
             f"{files[0].parent}: images part files do not fit together: {error}"
@@ -153,14 +170,18 @@ def read_images(folder: Path) -> ImageTable:
     if table.num_rows == 0:
         raise DataError(f"{where}: holds no image")
     _check_ids(table, where)
-    _check_places(table, where)
+    if columns is None or {"path", "image"} & set(columns):
+        _check_places(table, where)
     return ImageTable(folder, table)
 
 
-def _read(file: Path) -> pa.Table:
+def _read(file: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         # Not read_table: for it a folder name like `split=train` is a column.
-        return pq.ParquetFile(file).read()
+        parquet = pq.ParquetFile(file)
+        if columns is not None:
+            columns = [name for name in columns if name in parquet.schema_arrow.names]
+        return parquet.read(columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: not a readable Parquet file ({error})") from error
 

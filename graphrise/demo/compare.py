@@ -96,7 +96,7 @@ def graph_statistics(graph: Graph, images: ImageTable, label: str) -> dict[str, 
     degree = np.diff(graph.rowptr)
     counts = graph.info["counts"]
     found: dict[str, int | float | str] = {
-        "impressions": counts["impressions"],
+        "impressions": counts["impressions_rows"],
         "clicks": counts["clicks"],
         "images": graph.num_nodes,
         "edges": graph.num_edges // 2,

@@ -21,7 +21,6 @@ from graphrise.evaluate.figures import write_figures
 from graphrise.evaluate.report import write_report
 from graphrise.evaluate.table import print_table, to_markdown
 from graphrise.graph.build import build_graph
-from graphrise.graph.store import save_graph
 from graphrise.recipes import RECIPES
 from graphrise.train.folder import read_run
 
@@ -129,11 +128,10 @@ def _prepare(out: Path, data: str, fast: bool, labelled: set[str]) -> dict[str, 
             else:
                 write_digits(folder, labelled=1 if which == "all" else 20)
         if not (folder / "graph" / "graph.json").is_file():
-            graph = build_graph(folder, GraphConfig())
-            save_graph(graph, folder / "graph", overwrite=True)
+            graph = build_graph(folder, folder / "graph", GraphConfig(), overwrite=True)
             CONSOLE.print(
                 f"graph: {graph.num_nodes:,} images, {graph.num_edges // 2:,} edges from "
-                f"{graph.info['counts']['impressions']:,} impressions"
+                f"{graph.info['counts']['impressions_rows']:,} impressions"
             )
     return folders
 

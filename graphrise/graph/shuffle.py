@@ -29,7 +29,9 @@ def shuffle_nodes(graph: Graph, seed: int) -> Graph:
     return dataclasses.replace(
         graph,
         rowptr=rowptr,
-        col=col[order],
+        col=col[order].astype(graph.col.dtype),
         weight=np.asarray(graph.weight)[order],
         kind=np.asarray(graph.kind)[order],
+        strength=None,  # these two are made anew
+        cumulative=None,
     )

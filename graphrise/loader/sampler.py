@@ -14,10 +14,15 @@ from torch_geometric.sampler import (
     SamplerOutput,
 )
 
+from graphrise.graph.draws import first_above
+from graphrise.graph.pages import Scattered
 from graphrise.graph.store import Graph
-from graphrise.ops.counter_random import counter_uniform
+from graphrise.ops.counter_random import counter_bits
 
 _STREAM = 1  # keeps neighbour draws apart from other uses of the same seed
+_PLACE_BITS = 20
+_PIECE = 1 << _PLACE_BITS  # seeds sorted together
+_BLOCK = 1 << 12  # draws made together: what they read stays in the processor's cache
 
 
 class PairSampler(BaseSampler):
@@ -47,7 +52,7 @@ class PairSampler(BaseSampler):
         normalize: bool = True,
         seed: int = 0,
     ) -> None:
-        """Prepare the per-row sums that weighted draws need.
+        """Sample from `graph`; nothing is read yet.
 
         Args:
             graph: CSR graph.
@@ -56,9 +61,9 @@ class PairSampler(BaseSampler):
             normalize: Whether Omega_u is the weighted mean or the weighted sum over neighbours.
             seed: Every draw follows from it.
         """
-        self._rowptr, self._col = np.asarray(graph.rowptr), graph.col
-        self._weight = graph.weight
-        self._cumulated = _cumulated(graph)
+        self._rowptr, self._col = Scattered(graph.rowptr), Scattered(graph.col)
+        self._weight, self._strength = Scattered(graph.weight), Scattered(graph.strength)
+        self._cumulative = Scattered(graph.cumulative)
         self.k, self.draw, self.normalize, self.seed = k, draw, normalize, seed
         self.epoch = 0
 
@@ -72,25 +77,75 @@ class PairSampler(BaseSampler):
             `row` int64 `[E]`, position in `seeds`, and `edge` int64 `[E]`, position in CSR order;
             E = k times the number of seeds that have edges.
         """
-        start = self._rowptr[seeds]
-        degree = self._rowptr[seeds + 1] - start
-        row = np.repeat(np.flatnonzero(degree > 0), self.k)
-        number = np.tile(np.arange(self.k), row.size // max(self.k, 1))
-        u = counter_uniform(self.seed, _STREAM, self.epoch, seeds[row], number)
-        if self.draw == "uniform":
-            offset = np.minimum((u * degree[row]).astype(np.int64), degree[row] - 1)
-            return row, start[row] + offset
-        return row, self._search(start[row], degree[row], u)
+        if self._cumulative.by_file(seeds.size * self.k):
+            edge = self._draw_few(seeds)
+        else:
+            edge = np.empty(seeds.size * self.k, dtype=np.int64)
+            for first in range(0, edge.size // max(self.k, 1), _PIECE):
+                last = first + _PIECE
+                self._draw_many(seeds[first:last], edge[first * self.k : last * self.k])
+        drawn = np.flatnonzero(edge >= 0)
+        row = drawn if self.k == 1 else drawn // self.k
+        return row, edge if drawn.size == edge.size else edge[drawn]
 
-    def _search(self, start: np.ndarray, degree: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """First edge of each row whose share of the row's weight, summed up, exceeds u."""
-        low, high = start.copy(), start + degree - 1
-        while (low < high).any():
-            middle = (low + high) // 2
-            right = self._cumulated[middle] <= u
-            low = np.where(right & (low < high), middle + 1, low)
-            high = np.where(right, high, middle)
-        return low
+    def _draw_few(self, seeds: np.ndarray) -> np.ndarray:
+        """Draws of seeds whose rows are read one by one; -1 for those without edges."""
+        start, degree = self._rows_of(seeds)
+        if self.draw == "uniform":
+            return self._choose(seeds, start, degree, start, self._cumulative.array)
+        first = np.cumsum(degree) - degree
+        return self._choose(seeds, start, degree, first, self._cumulative.rows(start, degree))
+
+    def _draw_many(self, seeds: np.ndarray, edge: np.ndarray) -> None:
+        """Fill the draws of at most _PIECE seeds; those of seeds without edges with -1."""
+        # In the order of the graph, so that memory is read nearly in a row: twice as fast for a
+        # million seeds. Each seed's place rides in the low bits, which spares a sort of indices.
+        keys = np.sort((seeds.astype(np.int64) << _PLACE_BITS) | np.arange(seeds.size))
+        number = np.arange(self.k)
+        step = max(1, _BLOCK // self.k)
+        for begin in range(0, keys.size, step):
+            part = keys[begin : begin + step]
+            node, place = part >> _PLACE_BITS, part & (_PIECE - 1)
+            start = self._rowptr.array.take(node)
+            degree = self._rowptr.array.take(node + 1) - start
+            drawn = self._choose(node, start, degree, start, self._cumulative.array)
+            edge[(place[:, None] * self.k + number).ravel()] = drawn
+
+    def _choose(
+        self,
+        node: np.ndarray,
+        start: np.ndarray,
+        degree: np.ndarray,
+        first: np.ndarray,
+        cumulative: np.ndarray,
+    ) -> np.ndarray:
+        """The draws of some nodes.
+
+        Args:
+            node: int64 `[B]`.
+            start: int64 `[B]`, first edge of each row.
+            degree: int64 `[B]`.
+            first: int64 `[B]`, where each row's shares begin in `cumulative`.
+            cumulative: uint32, the shares.
+
+        Returns:
+            int64 `[B k]`, -1 for nodes without edges.
+        """
+        bits = counter_bits(node[:, None], after=self._state()).ravel()
+        point = (bits >> np.uint64(32)).astype(np.uint32)
+        if self.k > 1:
+            start, degree, first = (x.repeat(self.k) for x in (start, degree, first))
+        if self.draw == "weighted":
+            drawn = first_above(cumulative, first, degree, point) + (start - first)
+        else:
+            drawn = start + (point * degree >> 32)
+        drawn[degree == 0] = -1
+        return drawn
+
+    def _rows_of(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First edge and degree of some nodes."""
+        start, stop = self._rowptr.pairs(nodes)
+        return start, stop - start
 
     def coefficient(self, edge: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Coefficient of each drawn edge in the estimate of Omega_u.
@@ -102,28 +157,26 @@ class PairSampler(BaseSampler):
         Returns:
             float32 `[E]`.
         """
-        begin, end = self._rowptr[seeds], self._rowptr[seeds + 1]
-        total = self._totals(seeds)
         if self.draw == "weighted":
-            value = np.ones(edge.size) if self.normalize else total
+            value = np.ones(edge.size) if self.normalize else self._strength.at(seeds)
         else:
-            value = np.asarray(self._weight[edge], dtype=np.float64) * (end - begin)
-            value = value / total if self.normalize else value
+            value = self.weight(edge).astype(np.float64) * self._rows_of(seeds)[1]
+            value = value / self._strength.at(seeds) if self.normalize else value
         return (value / max(self.k, 1)).astype(np.float32)
 
-    def _totals(self, nodes: np.ndarray) -> np.ndarray:
-        unique, inverse = np.unique(nodes, return_inverse=True)
-        sums = [
-            np.sum(self._weight[self._rowptr[n] : self._rowptr[n + 1]], dtype=np.float64)
-            for n in unique
-        ]
-        return np.asarray(sums, dtype=np.float64)[inverse]
+    def weight(self, edge: np.ndarray) -> np.ndarray:
+        """Weights of some edges, float32 `[E]`.
+
+        Args:
+            edge: int64 `[E]`, positions in CSR order.
+        """
+        return self._weight.at(edge)
 
     def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: object) -> SamplerOutput:
         """PyG's entry: seeds first, then each drawn neighbour once; `row` seeds, `col` drawn."""
         seeds = index.node.numpy()
         row, edge = self.draw_edges(seeds)
-        neighbor = np.asarray(self._col[edge])
+        neighbor = self._col.at(edge).astype(np.int64)
         # Unique images only: an image that is drawn twice, or is a seed too, is encoded once.
         extra = np.setdiff1d(neighbor, seeds)
         node = np.concatenate((seeds, extra))
@@ -144,20 +197,3 @@ class PairSampler(BaseSampler):
     ) -> SamplerOutput:
         """Not offered: training here starts from labelled images, not from edges."""
         raise TypeError("PairSampler samples from nodes; use it with NodeLoader")
-
-
-def _cumulated(graph: Graph) -> np.ndarray:
-    """Running share of each row's weight, float64 `[E]`, the last of a row above 1."""
-    rowptr = np.asarray(graph.rowptr)
-    degree = np.diff(rowptr)
-    first = rowptr[:-1][degree > 0]
-    weight = np.asarray(graph.weight, dtype=np.float64)
-    if first.size == 0:
-        return weight
-    # Shares before the running sum: every row adds 1, so none is lost beside heavier ones.
-    share = weight / np.repeat(np.add.reduceat(weight, first), degree[degree > 0])
-    running = np.cumsum(share)
-    running -= np.repeat(running[first] - share[first], degree[degree > 0])
-    # Rounding must not leave a draw of 0.999... without an edge.
-    running[rowptr[1:][degree > 0] - 1] = 2.0
-    return running

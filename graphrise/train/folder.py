@@ -44,14 +44,14 @@ class RunResult:
 FIELDS = tuple(f.name for f in dataclasses.fields(RunResult))
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Versions that a result depends on."""
     found = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "graphrise": __version__,
     }
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrise.config import GraphConfig
-from graphrise.graph.build import build_graph
+from graphrise.config import CoclickConfig, GraphConfig, QueryConfig
 from graphrise.graph.store import COCLICK
 
 NAMES = ("session", "query", "image_id", "clicked")
 IMAGES = "abcdef"
+RULES = ["idf_cosine", "jaccard", "shared_queries", "coclick_rate", "coclick_count"]
 entries = st.lists(
     st.tuples(
         st.integers(0, 4), st.sampled_from("xyz"), st.sampled_from(IMAGES), st.integers(0, 3)
@@ -38,32 +38,40 @@ def as_rows(log):
     return [dict(zip(NAMES, entry, strict=True)) for entry in log]
 
 
-@pytest.mark.parametrize("weighting", ["idf_cosine", "coclick_rate"])
-@settings(max_examples=25, deadline=None)
+def coclick(**settings):
+    return GraphConfig(coclick=CoclickConfig(**settings))
+
+
+@pytest.mark.parametrize("weighting", RULES)
+@settings(max_examples=15, deadline=None)
 @given(log=entries, cap=st.sampled_from([2, 3, 200]), support=st.integers(1, 2))
 def test_weights_equal_plain_python(
-    make, plain, read, tmp_path_factory, weighting, log, cap, support
+    make, plain, read, build, tmp_path_factory, weighting, log, cap, support
 ):
-    config = GraphConfig(weighting=weighting, images_per_query=cap, min_coclicks=support, top_k=100)
-    graph = build_graph(dataset_of(make, tmp_path_factory.mktemp("d"), log), config)
+    cap = 200 if weighting.startswith("coclick_") else cap
+    config = coclick(weighting=weighting, images_per_query=cap, support=support, top_k=None)
+    graph = build(dataset_of(make, tmp_path_factory.mktemp("d"), log), config)
     truth = plain(as_rows(log), config)
     want = truth.weights()
     got = read.edges(graph)
     assert got == pytest.approx({**want, **{(v, u): w for (u, v), w in want.items()}}, rel=1e-6)
-    assert all(0 < w <= 1 for w in got.values())
+    if not weighting.endswith(("queries", "count")):
+        assert all(0 < w <= 1 for w in got.values())
     assert all(u != v for u, v in got)
     counts = graph.info["counts"]
-    assert counts["clicked_pairs_over_cap"] == truth.cut()
-    assert counts["impressions"] == len(log)
+    assert counts["clicked_pairs_over_cap"] == (0 if cap == 200 else truth.cut())
+    assert counts["impressions_rows"] == len(log)
     assert counts["clicks"] == sum(clicks for *_, clicks in log)
 
 
 @pytest.mark.parametrize("weighting", ["share", "idf"])
 @settings(max_examples=25, deadline=None)
 @given(log=entries)
-def test_query_labels_equal_plain_python(make, plain, read, tmp_path_factory, weighting, log):
-    config = GraphConfig(query_weighting=weighting)
-    graph = build_graph(dataset_of(make, tmp_path_factory.mktemp("d"), log), config)
+def test_query_labels_equal_plain_python(
+    make, plain, read, build, tmp_path_factory, weighting, log
+):
+    config = GraphConfig(queries=QueryConfig(weighting=weighting))
+    graph = build(dataset_of(make, tmp_path_factory.mktemp("d"), log), config)
     truth = plain(as_rows(log), config)
     got, want = read.labels(graph), truth.query_labels()
     assert got.keys() == want.keys()
@@ -74,13 +82,13 @@ def test_query_labels_equal_plain_python(make, plain, read, tmp_path_factory, we
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    log=entries, top_k=st.integers(1, 3), weighting=st.sampled_from(["idf_cosine", "coclick_rate"])
-)
-def test_top_k_keeps_what_either_end_keeps(make, read, tmp_path_factory, log, top_k, weighting):
+@given(log=entries, top_k=st.integers(1, 3), weighting=st.sampled_from(RULES))
+def test_top_k_keeps_what_either_end_keeps(
+    make, read, build, tmp_path_factory, log, top_k, weighting
+):
     folder = dataset_of(make, tmp_path_factory.mktemp("d"), log)
-    full = read.edges(build_graph(folder, GraphConfig(weighting=weighting, top_k=100)))
-    cut = read.edges(build_graph(folder, GraphConfig(weighting=weighting, top_k=top_k)))
+    full = read.edges(build(folder, coclick(weighting=weighting, top_k=None)))
+    cut = read.edges(build(folder, coclick(weighting=weighting, top_k=top_k)))
     want = set()
     for u in IMAGES:
         best = sorted((-w, v) for (s, v), w in full.items() if s == u)[:top_k]
@@ -90,12 +98,12 @@ def test_top_k_keeps_what_either_end_keeps(make, read, tmp_path_factory, log, to
 
 @settings(max_examples=15, deadline=None)
 @given(log=entries, seed=st.integers(0, 99), top_k=st.integers(1, 2))
-def test_row_order_and_part_files_change_nothing(make, tmp_path_factory, log, seed, top_k):
+def test_row_order_and_part_files_change_nothing(make, build, tmp_path_factory, log, seed, top_k):
     shuffled = list(log)
     random.Random(seed).shuffle(shuffled)
-    config = GraphConfig(top_k=top_k, images_per_query=3)
+    config = coclick(top_k=top_k, images_per_query=3)
     folder = tmp_path_factory.mktemp("d")
-    one = build_graph(dataset_of(make, folder / "one", log), config)
+    one = build(dataset_of(make, folder / "one", log), config)
     parts = dataset_of(make, folder / "parts", log)
     whole = parts / "impressions.parquet"
     whole.unlink()
@@ -103,7 +111,7 @@ def test_row_order_and_part_files_change_nothing(make, tmp_path_factory, log, se
     for number, part in enumerate((shuffled[::2], shuffled[1::2])):
         if part:
             pq.write_table(tables(part), whole / f"part-{number}.parquet")
-    other = build_graph(parts, config)
+    other = build(parts, config)
     for name in ("rowptr", "col", "weight", "kind"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert one.vocabulary == other.vocabulary
@@ -114,7 +122,7 @@ def test_row_order_and_part_files_change_nothing(make, tmp_path_factory, log, se
         )
 
 
-def test_by_hand(logged, read):
+def test_by_hand(logged, read, build):
     # Shown together in three lists of query q, clicked together in one: 1/3.
     log = [
         (s, "q", i, clicked)
@@ -122,30 +130,30 @@ def test_by_hand(logged, read):
         for i, clicked in (("a", 1), ("b", both))
     ]
     folder = logged(log)
-    got = read.edges(build_graph(folder, GraphConfig(weighting="coclick_rate")))
+    got = read.edges(build(folder, coclick(weighting="coclick_rate")))
     assert got == {("a", "b"): pytest.approx(1 / 3), ("b", "a"): pytest.approx(1 / 3)}
     # One query only: both click vectors point the same way.
-    assert read.edges(build_graph(folder, GraphConfig())) == {("a", "b"): 1, ("b", "a"): 1}
+    assert read.edges(build(folder, GraphConfig())) == {("a", "b"): 1, ("b", "a"): 1}
 
 
-def test_the_same_session_number_under_two_queries_is_two_lists(logged, read):
+def test_the_same_session_number_under_two_queries_is_two_lists(logged, read, build):
     log = [(1, "q", "a", 1), (1, "r", "b", 1), (2, "q", "b", 1), (2, "r", "a", 1)]
-    assert read.edges(build_graph(logged(log), GraphConfig(weighting="coclick_rate"))) == {}
+    assert read.edges(build(logged(log), coclick(weighting="coclick_rate"))) == {}
 
 
-def test_an_image_shown_twice_in_a_list_counts_once(logged, read):
+def test_an_image_shown_twice_in_a_list_counts_once(logged, read, build):
     log = [(0, "q", "a", 1), (0, "q", "a", 0), (0, "q", "b", 1), (1, "q", "a", 0), (1, "q", "b", 0)]
-    found = read.edges(build_graph(logged(log), GraphConfig(weighting="coclick_rate")))
+    found = read.edges(build(logged(log), coclick(weighting="coclick_rate")))
     assert found == {("a", "b"): 0.5, ("b", "a"): 0.5}
 
 
-def test_equal_weights_go_to_the_lowest_node(logged, read):
+def test_equal_weights_go_to_the_lowest_node(logged, read, build):
     log = [(0, "q", i, 1) for i in "abcde"]
-    found = read.edges(build_graph(logged(log), GraphConfig(top_k=1)))
+    found = read.edges(build(logged(log), coclick(top_k=1)))
     assert set(found) == {("a", i) for i in "bcde"} | {(i, "a") for i in "bcde"}
 
 
-def test_equal_sums_tie_in_any_order_of_rows(logged, read):
+def test_equal_sums_tie_in_any_order_of_rows(logged, read, build):
     """Node a is as near to the twins b, c as to d, e: the same three terms, summed in any order."""
     log = []
     for pair, queries in (("bc", "uvw"), ("de", "xyz")):
@@ -154,16 +162,16 @@ def test_equal_sums_tie_in_any_order_of_rows(logged, read):
     found = set()
     for seed in range(20):
         random.Random(seed).shuffle(log)
-        graph = build_graph(logged(log, name=f"d{seed}"), GraphConfig(top_k=1))
+        graph = build(logged(log, name=f"d{seed}"), coclick(top_k=1))
         found.add(tuple(sorted(read.edges(graph).items())))
     assert len(found) == 1
     assert ("a", "b") in dict(found.pop())
 
 
-def test_arrays_are_what_the_graph_says(logged):
+def test_arrays_are_what_the_graph_says(logged, build):
     log = [(0, "q", i, 1) for i in "abc"] + [(1, "r", i, 1) for i in "cde"]
-    graph = build_graph(logged(log, labels={"a": "x", "e": "y", "b": "x"}), GraphConfig())
-    assert graph.rowptr.dtype == graph.col.dtype == np.int64
+    graph = build(logged(log, labels={"a": "x", "e": "y", "b": "x"}), GraphConfig())
+    assert (graph.rowptr.dtype, graph.col.dtype) == (np.int64, np.int32)
     assert (graph.weight.dtype, graph.kind.dtype) == (np.float32, np.uint8)
     assert set(graph.kind.tolist()) == {COCLICK}
     for u in range(graph.num_nodes):
@@ -173,39 +181,42 @@ def test_arrays_are_what_the_graph_says(logged):
     assert graph.vocabulary["given"] == ["x", "y"]
     assert graph.labels["given"].top().tolist() == [0, 0, -1, -1, 1, -1, -1, -1]
     assert graph.info["dataset"] == "d"
-    assert graph.info["config"]["top_k"] == 8
+    assert graph.info["config"]["coclick"]["top_k"] == 8
     assert graph.info["warnings"] == []
 
 
-def test_the_cap_keeps_the_most_clicked_and_counts_the_cut(logged, read):
+def test_the_cap_keeps_the_most_clicked_and_counts_the_cut(logged, read, build):
     log = [(s, "q", i, 1) for i, n in zip("abcd", (1, 4, 2, 3), strict=True) for s in range(n)]
-    graph = build_graph(logged(log), GraphConfig(images_per_query=2))
+    graph = build(logged(log), coclick(images_per_query=2))
     assert set(read.edges(graph)) == {("b", "d"), ("d", "b")}
     assert graph.info["counts"]["clicked_pairs_over_cap"] == 2
-    assert "2 (query, image) pairs cut by images_per_query" in graph.info["warnings"]
+    assert "2 (query, image) pairs cut by coclick.images_per_query" in graph.info["warnings"]
     # The cap is on edges; the query stays a label of every image clicked for it.
     assert set(read.labels(graph)) == set("abcd")
 
 
-def test_held_out_images_are_neither_nodes_nor_counted(logged, read):
+def test_held_out_images_are_neither_nodes_nor_counted(logged, read, build):
     log = [(s, q, i, 1) for s, q in enumerate("qr") for i in "abch"]
     held = logged(log, splits={"h": "test", "c": "gallery"}, name="held")
     without = logged([e for e in log if e[2] != "h"], splits={"c": "gallery"}, name="without")
-    one, other = (build_graph(f, GraphConfig()) for f in (held, without))
+    one, other = (build(f, GraphConfig()) for f in (held, without))
     assert "h" not in one.image_ids
     assert read.edges(one) == read.edges(other)
     assert read.labels(one) == read.labels(other)
     assert one.info["counts"] | {"impressions_of_other_splits": 0} == other.info["counts"]
     assert one.info["counts"]["impressions_of_other_splits"] == 2
-    assert "2 impressions of images outside the graph's splits left out" in one.info["warnings"]
-    wide = build_graph(held, GraphConfig(splits=("train", "gallery", "test")))
+    assert (
+        "2 rows of impressions with images outside the graph's splits left out"
+        in one.info["warnings"]
+    )
+    wide = build(held, GraphConfig(splits=("train", "gallery", "test")))
     assert "h" in wide.image_ids
     assert ("a", "h") in read.edges(wide)
 
 
-def test_whole_number_ids(make, tmp_path, read):
+def test_whole_number_ids(make, tmp_path, read, build):
     images = [{"image_id": i, "split": "train", "image": b"x"} for i in (7, 2**40, 3)]
     log = [{"session": "s", "query": "q", "image_id": i, "clicked": True} for i in (7, 2**40)]
-    graph = build_graph(make.save_tables(tmp_path / "d", images, log), GraphConfig())
+    graph = build(make.save_tables(tmp_path / "d", images, log), GraphConfig())
     assert graph.image_ids == [7, 2**40, 3]
     assert set(read.edges(graph)) == {(7, 2**40), (2**40, 7)}

@@ -12,7 +12,7 @@ from graphrise.train.data import TrainingData
 
 @pytest.fixture
 def graph(dataset):
-    return build_graph(dataset, GraphConfig())
+    return build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
 
 
 def test_epochs_and_notes(make, dataset, graph):

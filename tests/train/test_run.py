@@ -20,7 +20,7 @@ from graphrise.train.run import precision_of, train
 
 @pytest.fixture
 def graph(dataset):
-    return build_graph(dataset, GraphConfig())
+    return build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops(fit, tmp_path):
 def test_an_empty_log_trains_as_cross_entropy(make, dataset, tmp_path):
     log = dataset / "impressions.parquet"
     pq.write_table(pq.read_table(log).slice(0, 0), log)
-    graph = build_graph(dataset, GraphConfig())
+    graph = build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
     config = make.small_run(edges={"alpha": 1.0}, labels={"spread": True})
     result = train(dataset, graph, tmp_path / "r", config, display=make.silent)
     assert "the graph has no edges: training is cross-entropy only" in result.notes

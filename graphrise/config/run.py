@@ -1,61 +1,11 @@
-"""Frozen dataclasses, one per stage: what a run is, in full. A leaf: it imports nothing of ours."""
+"""What a training run is, in full: one frozen dataclass per stage."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-from graphrise.errors import ConfigError
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _check_choices(config: Any, stage: str) -> None:
-    """Refuse a value that a `Literal` field does not list."""
-    for name, kind in get_type_hints(type(config)).items():
-        if get_origin(kind) is Literal:
-            value, choices = getattr(config, name), get_args(kind)
-            _require(
-                value in choices, f"{stage}.{name} must be of {', '.join(choices)}; got {value!r}"
-            )
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, inside dicts too: what YAML gives back equals what was written."""
-    if isinstance(value, dict):
-        return {k: _tuples(v) for k, v in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphConfig:
-    """Logs to labels and edges (`graphrise build-graph`)."""
-
-    splits: tuple[str, ...] = ("train", "gallery")
-    """Splits of images.parquet whose images become nodes; images of any other split stay unseen."""
-    weighting: Literal["idf_cosine", "coclick_rate"] = "idf_cosine"
-    """Edge weight: cosine of idf-weighted click vectors, or clicked together / shown together."""
-    images_per_query: int = 200
-    """Cap before the self-join: of a query's clicked images only the most clicked this many."""
-    min_coclicks: int = 1
-    """`coclick_rate` only: drop pairs clicked together in fewer result lists than this."""
-    top_k: int = 8
-    """Neighbours kept per node; an edge stays if either end keeps it."""
-    query_weighting: Literal["share", "idf"] = "share"
-    """Queries as labels: by share of the image's clicks, or share times inverse image frequency."""
-    on_unknown_image: Literal["error", "drop"] = "error"
-    """A logged image_id that images.parquet lacks: stop, or drop the row and count it."""
-
-    def __post_init__(self) -> None:
-        _check_choices(self, "graph")
-        _require(len(self.splits) > 0, "graph.splits is empty: name at least one split")
-        _require(self.images_per_query >= 2, "graph.images_per_query must be at least 2")
-        _require(self.min_coclicks >= 1, "graph.min_coclicks must be at least 1")
-        _require(self.top_k >= 1, "graph.top_k must be at least 1")
+from graphrise.config.base import check_choices, require, tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +22,9 @@ class LabelConfig:
     """Labels kept per image after the mix."""
 
     def __post_init__(self) -> None:
-        _check_choices(self, "labels")
-        _require(self.spread_power > 0, "labels.spread_power must be above 0")
-        _require(self.spread_top >= 1, "labels.spread_top must be at least 1")
+        check_choices(self, "labels")
+        require(self.spread_power > 0, "labels.spread_power must be above 0")
+        require(self.spread_top >= 1, "labels.spread_top must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +41,13 @@ class EdgeConfig:
     """Divide an image's edge weights by their sum, so that alpha does not depend on degree."""
 
     def __post_init__(self) -> None:
-        _check_choices(self, "edges")
-        _require(
+        check_choices(self, "edges")
+        require(
             self.alpha >= 0,
             f"edges.alpha must not be below 0 (got {self.alpha}): a negative weight pushes "
             "similar images apart; use 0 for no edge term",
         )
-        _require(self.neighbors >= 1, "edges.neighbors must be at least 1; alpha 0 switches it off")
+        require(self.neighbors >= 1, "edges.neighbors must be at least 1; alpha 0 switches it off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,16 +76,16 @@ class ImageConfig:
     """Probability of blanking one random rectangle of an image."""
 
     def __post_init__(self) -> None:
-        _require(self.size >= 8, "images.size must be at least 8 pixels")
-        _require(self.workers >= 0, "images.workers must not be negative")
-        _require(self.cache_mib >= 0, "images.cache_mib must not be negative")
-        _require(0 <= self.scale < 1, "images.scale must lie in [0, 1)")
-        _require(0 <= self.shift < 1, "images.shift must lie in [0, 1)")
-        _require(self.rotate >= 0, "images.rotate must not be negative")
-        _require(0 <= self.colour < 1, "images.colour must lie in [0, 1)")
+        require(self.size >= 8, "images.size must be at least 8 pixels")
+        require(self.workers >= 0, "images.workers must not be negative")
+        require(self.cache_mib >= 0, "images.cache_mib must not be negative")
+        require(0 <= self.scale < 1, "images.scale must lie in [0, 1)")
+        require(0 <= self.shift < 1, "images.shift must lie in [0, 1)")
+        require(self.rotate >= 0, "images.rotate must not be negative")
+        require(0 <= self.colour < 1, "images.colour must lie in [0, 1)")
         for name in ("grey", "erase"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"images.{name} is a probability, got {value}")
+            require(0 <= value <= 1, f"images.{name} is a probability, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +104,8 @@ class EncoderConfig:
     """L2-normalise the embedding."""
 
     def __post_init__(self) -> None:
-        _require(self.dim >= 1, "encoder.dim must be at least 1")
-        object.__setattr__(self, "kwargs", _tuples(self.kwargs))
+        require(self.dim >= 1, "encoder.dim must be at least 1")
+        object.__setattr__(self, "kwargs", tuples(self.kwargs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +118,8 @@ class HeadConfig:
     """Logit scale (inverse temperature) of normalised embeddings; unused without normalisation."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.smoothing < 1, "head.smoothing must lie in [0, 1)")
-        _require(self.scale > 0, "head.scale must be above 0")
+        require(0 <= self.smoothing < 1, "head.smoothing must lie in [0, 1)")
+        require(self.scale > 0, "head.scale must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,19 +150,19 @@ class TrainConfig:
     """CPU threads of torch; None leaves torch's choice. Part of a bit-for-bit repetition."""
 
     def __post_init__(self) -> None:
-        _check_choices(self, "train")
-        _require(
+        check_choices(self, "train")
+        require(
             self.epochs is not None or self.passes is not None,
             "train.epochs and train.passes are both None: give training an end",
         )
-        _require(self.epochs is None or self.epochs > 0, "train.epochs must be above 0")
-        _require(self.passes is None or self.passes >= 1, "train.passes must be at least 1")
-        _require(self.batch_size >= 1, "train.batch_size must be at least 1")
-        _require(self.lr > 0, "train.lr must be above 0")
-        _require(self.weight_decay >= 0, "train.weight_decay must not be negative")
-        _require(0 <= self.warmup < 1, "train.warmup must lie in [0, 1)")
-        _require(self.checkpoint_minutes > 0, "train.checkpoint_minutes must be above 0")
-        _require(self.threads is None or self.threads >= 1, "train.threads must be at least 1")
+        require(self.epochs is None or self.epochs > 0, "train.epochs must be above 0")
+        require(self.passes is None or self.passes >= 1, "train.passes must be at least 1")
+        require(self.batch_size >= 1, "train.batch_size must be at least 1")
+        require(self.lr > 0, "train.lr must be above 0")
+        require(self.weight_decay >= 0, "train.weight_decay must not be negative")
+        require(0 <= self.warmup < 1, "train.warmup must lie in [0, 1)")
+        require(self.checkpoint_minutes > 0, "train.checkpoint_minutes must be above 0")
+        require(self.threads is None or self.threads >= 1, "train.threads must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,11 +183,11 @@ class EvaluateConfig:
     """Triplets drawn per query image."""
 
     def __post_init__(self) -> None:
-        _require(self.k >= 1, "evaluate.k must be at least 1")
-        _require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
-        _require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
+        require(self.k >= 1, "evaluate.k must be at least 1")
+        require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
+        require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
         for one in (self.gallery, *self.queries):
-            _require("=" in one, f"evaluate: {one!r} is not of the form column=value")
+            require("=" in one, f"evaluate: {one!r} is not of the form column=value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,29 +203,3 @@ class RunConfig:
     evaluate: EvaluateConfig = EvaluateConfig()
     shuffle_graph: int | None = None
     """Control: deal the graph's nodes to images at random, by this seed. None: leave it."""
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Plain nested dict of a config dataclass, ready for YAML or JSON."""
-    return dataclasses.asdict(config)
-
-
-def from_dict(kind: type, values: dict[str, Any]) -> Any:
-    """Rebuild a config dataclass of type `kind` from `to_dict`'s form.
-
-    Raises:
-        ConfigError: A name that `kind` does not have (a run folder of another version, or a typo).
-    """
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ConfigError(f"{kind.__name__} has no setting {', '.join(unknown)}")
-    built: dict[str, Any] = {}
-    for name, value in values.items():
-        default = fields[name].default
-        if dataclasses.is_dataclass(default) and isinstance(value, dict):
-            value = from_dict(type(default), value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        built[name] = value
-    return kind(**built)

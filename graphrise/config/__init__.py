@@ -1,0 +1,19 @@
+"""Frozen dataclasses, one per stage. A leaf: it imports nothing of ours but the errors."""
+
+from graphrise.config.base import from_dict as from_dict
+from graphrise.config.base import to_dict as to_dict
+from graphrise.config.graph import CoclickConfig as CoclickConfig
+from graphrise.config.graph import EngineConfig as EngineConfig
+from graphrise.config.graph import GivenConfig as GivenConfig
+from graphrise.config.graph import GraphConfig as GraphConfig
+from graphrise.config.graph import KnnConfig as KnnConfig
+from graphrise.config.graph import QueryConfig as QueryConfig
+from graphrise.config.graph import SimilarConfig as SimilarConfig
+from graphrise.config.run import EdgeConfig as EdgeConfig
+from graphrise.config.run import EncoderConfig as EncoderConfig
+from graphrise.config.run import EvaluateConfig as EvaluateConfig
+from graphrise.config.run import HeadConfig as HeadConfig
+from graphrise.config.run import ImageConfig as ImageConfig
+from graphrise.config.run import LabelConfig as LabelConfig
+from graphrise.config.run import RunConfig as RunConfig
+from graphrise.config.run import TrainConfig as TrainConfig
