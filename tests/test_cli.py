@@ -88,19 +88,37 @@ def test_wrong_arguments(argv, capsys):
 
 
 def test_build_graph(dataset, capsys):
-    assert run("build-graph", dataset, "--graph.top_k=1", "--graph.weighting=coclick_rate") == 0
+    assert run("build-graph", dataset, "--graph.coclick.top_k=1", "--engine=duckdb") == 0
     out = capsys.readouterr().out
     assert "12 images" in out
     assert "labelled images: 3 (given), 12 (queries)" in out
     graph = open_graph(dataset / "graph", verify=True)
-    assert graph.info["config"]["top_k"] == 1
-    assert graph.info["config"]["weighting"] == "coclick_rate"
+    assert graph.info["config"]["coclick"]["top_k"] == 1
+    assert graph.info["config"]["engine"]["name"] == "duckdb"
     assert run("build-graph", dataset) == 1
     assert "give --overwrite" in one_line(capsys)
     assert run("build-graph", dataset, "--overwrite") == 0
-    assert open_graph(dataset / "graph").info["config"]["top_k"] == 8
+    assert open_graph(dataset / "graph").info["config"]["coclick"]["top_k"] == 8
     assert run("build-graph", dataset, "--out", dataset.parent / "elsewhere") == 0
     assert open_graph(dataset.parent / "elsewhere").num_nodes == 12
+
+
+def test_graph_info(dataset, tmp_path, capsys):
+    graph = dataset / "graph"
+    assert run("build-graph", dataset) == 0
+    capsys.readouterr()
+    files = tmp_path / "info.json", tmp_path / "degrees.png"
+    assert run("graph-info", graph, "--json", files[0], "--plot", files[1]) == 0
+    assert "Self-check: sound." in capsys.readouterr().out
+    info = json.loads(files[0].read_text())
+    assert (info["nodes"], info["problems"]) == (12, [])
+    assert files[1].read_bytes().startswith(b"\x89PNG")
+    assert run("graph-info", graph, "--plot", tmp_path / "degrees.txt") == 1
+    assert "degrees.txt" in one_line(capsys)
+    weight = graph / "weight.npy"
+    weight.write_bytes(weight.read_bytes()[:-4] + b"\0\0\0\0")
+    assert run("graph-info", graph) == 1
+    assert "weight.npy: damaged (its checksum differs)" in one_line(capsys)
 
 
 def test_warnings_of_the_graph_are_notes(dataset, capsys):
@@ -218,7 +236,7 @@ def test_errors_of_every_verb(tmp_path, capsys):
 def test_ctrl_c(monkeypatch, tmp_path, capsys):
     import graphrise.graph.build as build
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "build_graph", interrupted)

@@ -53,10 +53,10 @@ def build_graph(
         ConfigError: Settings that these tables cannot serve.
     """
     stages = Stages(display)
+    stages.start("reading images")
+    images = read_images(dataset, columns=("image_id", "split", "label"))
+    rows = images.rows_in_splits(config.splits)
     with whole_folder(out, overwrite=overwrite, mark="graph.json") as folder:
-        stages.start("reading images")
-        images = read_images(dataset, columns=("image_id", "split", "label"))
-        rows = images.rows_in_splits(config.splits)
         with open_engine(config.engine, folder, stages) as (engine, spill):
             build = Build(dataset, config, engine, spill, folder, stages, images, rows)
             _read_tables(build)

@@ -69,7 +69,8 @@ def culprit(
     for file, first, batch in read_batches(files, names):
         found = [(*_first_wrong(batch, c, ids), c) for c in columns]
         if {"clicks", "impressions"} <= set(names):
-            more = pc.greater(batch["clicks"], batch["impressions"])
+            counts = [pc.cast(batch[name], pa.float64()) for name in ("clicks", "impressions")]
+            more = pc.greater(*counts)
             at = pc.index(more, True).as_py()
             found.append((at, "more clicks than impressions", Column("clicks", "count")))
         found = [f for f in found if f[0] >= 0]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK_EDGES = 1 << 18
-"""Edges worked on at a time: the block's arrays stay in the processor's cache."""
+BLOCK_EDGES = 4_000_000
+"""Edges worked on at a time: bounds memory to a few hundred MB whatever the graph."""
 FULL = 2**32 - 1
+_CACHED = 1 << 18
+"""Edges whose shares are summed at a time: what is made of them stays in the processor's cache."""
 _SHORT = 16
+"""Degree up to which rows are searched without looking at the longest first."""
 
 
 def row_blocks(rowptr: np.ndarray, edges: int = BLOCK_EDGES) -> list[tuple[int, int]]:
@@ -37,7 +40,7 @@ def fill_draws(
             2^-32; the last of a row is 2^32 - 1. A draw u in [0, 2^32 - 1) takes the first edge
             whose value exceeds it: an edge's probability is its share to within 2^-32.
     """
-    for first, last in row_blocks(rowptr):
+    for first, last in row_blocks(rowptr, _CACHED):
         begin, end = int(rowptr[first]), int(rowptr[last])
         degree = np.diff(rowptr[first : last + 1])
         starts = (rowptr[first:last] - begin)[degree > 0]
@@ -69,36 +72,39 @@ def first_above(
 
     Args:
         cumulative: uint32 `[E]`, from `fill_draws`.
-        start: int64 `[B]`, first edge of each row.
-        degree: int64 `[B]`, edges of each row; what a row without edges gets means nothing.
+        start: int64 `[B]`, first edge of each row; overwritten.
+        degree: int64 `[B]`, edges of each row; what a row without edges gets means nothing;
+            overwritten.
         point: uint32 `[B]`, the draws.
 
     Returns:
         int64 `[B]`, positions in CSR order; the last edge of a row if none before it exceeds.
     """
     # Rows are halved together, as often as the longest needs; the few long ones are cut down first.
-    start, degree = start.copy(), degree.copy()
     long = np.flatnonzero(degree > _SHORT)
-    start[long], degree[long] = _halve(cumulative, start[long], degree[long], point[long], _SHORT)
-    return _halve(cumulative, start, degree, point, 1)[0]
+    if long.size:
+        first, left = start[long], degree[long]
+        _halve(cumulative, first, left, point[long], _SHORT)
+        start[long], degree[long] = first, left
+    _halve(cumulative, start, degree, point, 1)
+    return start
 
 
 def _halve(
-    cumulative: np.ndarray, start: np.ndarray, degree: np.ndarray, point: np.ndarray, until: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Narrow each row to at most `until` edges around the draw; returns their start and number."""
-    # One less than the start, so that the probe, the last edge of the first half, is one addition.
-    before, left = start - 1, degree.copy()
+    cumulative: np.ndarray, start: np.ndarray, left: np.ndarray, point: np.ndarray, until: int
+) -> None:
+    """Narrow each row in place to at most `until` edges among which the draw lies."""
     longest = int(left.max(initial=0))
     half, probe, value = np.empty_like(left), np.empty_like(left), np.empty_like(point)
+    # Below, one less than the start: the probe, the last edge of the first half, is one addition.
+    start -= 1
     while longest > until:
         np.right_shift(left, 1, out=half)
-        np.add(before, half, out=probe)
+        np.add(start, half, out=probe)
         # A row that is done has half 0: it may probe outside, and moves by 0.
         cumulative.take(probe, mode="clip", out=value)
         left -= half
         half *= value <= point
-        before += half
+        start += half
         longest -= longest >> 1
-    before += 1
-    return before, left
+    start += 1

@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 from graphrise.data.files import whole_file
 from graphrise.errors import DataError
 from graphrise.graph.draws import row_blocks
-from graphrise.graph.from_edges import Symmetric, graph_from_edges, kind_bits, kind_names
+from graphrise.graph.from_edges import (
+    Symmetric,
+    checked_ids,
+    graph_from_edges,
+    kind_bits,
+    kind_names,
+)
 from graphrise.graph.names import Names
 from graphrise.graph.store import Graph, as_column
 
@@ -118,7 +124,7 @@ def read_edge_list(
         known = pc.unique(pa.chunked_array([*ends[0].chunks, *ends[1].chunks], type=ends[0].type))
         image_ids, known = _sorted_ids(known, text=rows.first_line is not None)
     else:
-        known = as_column(image_ids)
+        known = checked_ids(image_ids)
         if known.type != ends[0].type:
             known, ends = known.cast(_TEXT), [column.cast(_TEXT) for column in ends]
     source, target = _nodes(rows, "source", ends[0], known), _nodes(rows, "target", ends[1], known)
@@ -284,7 +290,6 @@ def _kinds(rows: _Rows) -> tuple[np.ndarray | None, dict[str, int] | None]:
     column = rows.table.column("kind")
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise DataError(f"{rows.path}: column 'kind' must be string, it is {column.type}")
-    column = pc.fill_null(column, "")
     written = pc.unique(column)
     names = [value.split("+") if value else [] for value in written.to_pylist()]
     for value, of in zip(written, names, strict=True):

@@ -124,6 +124,26 @@ def named_labels(
     return from_entries(node, rank[index], share, num_nodes), [str(v) for v in values[order]]
 
 
+def checked_ids(image_ids: Sequence[str | int]) -> pa.ChunkedArray:
+    """Image ids as an Arrow column.
+
+    Raises:
+        DataError: An id is null or repeated, or they are neither all strings nor all int64.
+    """
+    try:
+        column = as_column(image_ids)
+    except (pa.ArrowException, OverflowError) as error:
+        raise DataError(f"image ids must be all strings or all int64 ({error})") from error
+    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
+    if len(column) and (column.null_count or not any(is_of(column.type) for is_of in kinds)):
+        raise DataError(f"image ids must be all strings or all int64, not {column.type} or null")
+    if len(pc.unique(column)) < len(column):
+        counts = pc.value_counts(column)
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
+        raise DataError(f"image id {repeated!r} stands for more than one node; ids must be unique")
+    return column
+
+
 def _ends(source: ArrayLike, target: ArrayLike) -> np.ndarray:
     """Both ends, int64 `[2, E]`."""
     ends = [np.asarray(source), np.asarray(target)]
@@ -147,17 +167,7 @@ def _ids(
         return Names(pa.chunked_array([pa.array(np.arange(size))]))
     if num_nodes not in (None, len(image_ids)):
         raise DataError(f"{len(image_ids)} image ids for {num_nodes} nodes")
-    try:
-        column = as_column(image_ids)
-    except (pa.ArrowException, OverflowError) as error:
-        raise DataError(f"image ids must be all strings or all int64 ({error})") from error
-    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
-    if len(column) and (column.null_count or not any(is_of(column.type) for is_of in kinds)):
-        raise DataError(f"image ids must be all strings or all int64, not {column.type} or null")
-    if len(pc.unique(column)) < len(column):
-        counts = pc.value_counts(column)
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        raise DataError(f"image id {repeated!r} stands for more than one node; ids must be unique")
+    checked_ids(image_ids)
     return image_ids
 
 

@@ -24,9 +24,9 @@ QUERIES = 1 << 17
 """Nodes that look for neighbours at a time."""
 LOOKS = 1 << 23
 """Their number times that of the lists they look into is at most this."""
-SAMPLE = 1000
+SAMPLE = 2000
 """Nodes whose true nearest set the number of lists, and as many that check it."""
-_PER_LIST = 64
+_PER_LIST = 128
 """Vectors per list that k-means sees."""
 _ROUNDS = 10
 """Of k-means: after 5, twice the lists must be looked into; 20 take longer than they save."""
@@ -88,8 +88,7 @@ class Lists:
         """Write the list of every node to `file`; int32 `[N]`, memory-mapped."""
         num_nodes = len(self._space)
         home = open_memmap(file, mode="w+", dtype=np.int32, shape=(num_nodes,))
-        for start in range(0, num_nodes, QUERIES):
-            nodes = np.arange(start, min(start + QUERIES, num_nodes))
+        for nodes in _blocks(num_nodes, QUERIES):
             home[nodes] = self.nearest(self._space.read(nodes), 1)[:, 0]
         return home
 
@@ -155,12 +154,89 @@ def search_lists(
     scan_all([truth], Galleries(space, config.block))
     held = np.arange(sample.size) % 2 == 1
     probes = lists.probes(truth.read[~held], home, truth.found[~held], config.recall)
-    ours = np.full((len(space), k) if False else truth.scores.shape, -np.inf, dtype=np.float32)
-    step = max(1, min(QUERIES, LOOKS // probes))
-    shards = _Shards(space, home, lists.count, config.block)
-    so_far = _SoFar(scratch, len(space), k) if len(shards) > 1 else None
-    for number, shard in enumerate(shards):
-        for first in range(0, len(space), step):
-            nodes = np.arange(first, min(first + step, len(space)))
-            run = Nearest(space, nodes, k, at_least, so_far[nodes] if so_far and number else ())
-            _look(run, lists.nearest(run.read, probes), shard, seed=number == 0)
+    shape = (len(space), k)
+    scores = open_memmap(scratch / "scores.npy", mode="w+", dtype=np.float32, shape=shape)
+    found = open_memmap(scratch / "found.npy", mode="w+", dtype=np.int64, shape=shape)
+    starts = range(0, len(space), config.block)
+    blocks = list(_blocks(len(space), max(1, min(QUERIES, LOOKS // probes))))
+    for shard, start in enumerate(starts):
+        gallery, bounds = _by_list(space, home, start, start + config.block, lists.count)
+        for number, nodes in enumerate(blocks):
+            so_far = (scores[nodes], found[nodes]) if shard else ()
+            run = Nearest(space, nodes, k, at_least, so_far)
+            _look(run, lists.nearest(run.read, probes), gallery, bounds)
+            scores[nodes], found[nodes] = run.scores, run.found
+            if shard == len(starts) - 1:
+                add(*run.edges())
+            show((shard + (number + 1) / len(blocks)) / len(starts))
+    return {
+        "lists": lists.count,
+        "probes": probes,
+        "recall": _recall(truth.scores[held], scores[sample[held]]),
+        "recall_sample": int(held.sum()),
+    }
+
+
+def _blocks(num_nodes: int, step: int) -> Iterator[np.ndarray]:
+    for first in range(0, num_nodes, step):
+        yield np.arange(first, min(first + step, num_nodes))
+
+
+def _by_list(
+    space: Space, home: np.ndarray, start: int, stop: int, count: int
+) -> tuple[Gallery, np.ndarray]:
+    """Nodes `[start, stop)` as a gallery in the order of their lists, and where each list starts.
+
+    Within a list the nodes rise. The starts are int64 `[count + 1]`.
+    """
+    stop = min(stop, len(space))
+    own = np.asarray(home[start:stop])
+    order = np.argsort(own, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    rows = space.gallery(start, stop, torch.from_numpy(place))
+    bounds = np.searchsorted(own[order], np.arange(count + 1))
+    return (rows, torch.from_numpy(start + order)), bounds
+
+
+def _look(run: Nearest, near: np.ndarray, gallery: Gallery, bounds: np.ndarray) -> None:
+    """Compare every query with what is in its lists.
+
+    Args:
+        run: The queries.
+        near: int64 `[Q, probes]`, their lists, best first.
+        gallery: Rows in the order of the lists.
+        bounds: int64, where each list starts.
+    """
+    rows, nodes = gallery
+    for number, at in _askers(near[:, :1], bounds):
+        # What a query's own list holds tells most lists that they have nothing for it.
+        run.seed(rows[bounds[number] : min(bounds[number + 1], bounds[number] + SEED_ROWS)], at)
+    for number, at in _askers(near, bounds):
+        part = slice(bounds[number], bounds[number + 1])
+        run.scan((rows[part], nodes[part]), at)
+    run.rank()
+
+
+def _askers(near: np.ndarray, bounds: np.ndarray) -> Iterator[tuple[int, Tensor]]:
+    """Lists that hold something, and the queries (int64, rising) that look into each."""
+    queries = np.arange(len(near))[:, None]
+    # One number sorts faster than two keys.
+    both = np.sort((near * len(near) + queries).ravel())
+    number, query = np.divmod(both, len(near))
+    starts = np.searchsorted(number, np.arange(bounds.size))
+    at = torch.from_numpy(query)
+    for one in np.flatnonzero((np.diff(starts) > 0) & (np.diff(bounds) > 0)):
+        yield int(one), at[starts[one] : starts[one + 1]]
+
+
+def _recall(truth: np.ndarray, ours: np.ndarray) -> float:
+    """Share of the true neighbours that were found; of equal scores one is as good as another.
+
+    Args:
+        truth: float32 `[S, k]`, true scores, -inf where there is none.
+        ours: float32 `[S, k]`, as above.
+    """
+    there = np.isfinite(truth)
+    worst = np.where(there, truth, np.inf).min(axis=1, keepdims=True)
+    return float((ours >= worst).sum() / there.sum()) if there.any() else 1.0

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from graphrise.graph.knn_space import Space
 
-TILE_ROWS = 4096
-TILE_SCORES = 1 << 22
-"""Scores of one product (16 MiB): larger ones fall out of the processor's cache."""
+TILE_ROWS = 2048
+TILE_SCORES = 1 << 21
+"""Scores of one product (8 MiB): larger ones are slow to allocate, smaller ones to call."""
 GROUP = 16
 """Gallery rows of which only the best is looked at first: most groups hold nothing near."""
-SEED_ROWS = 4096
+SEED_ROWS = 2048
 
 Gallery = tuple[Tensor, Tensor]
 """float32 `[G, D]`, as `Space.as_gallery` gives it, and the node of each row, int64 `[G]`."""
@@ -32,15 +32,17 @@ def hits(gallery: Tensor, queries: Tensor, floor: Tensor) -> tuple[Tensor, Tenso
     Returns:
         Query and gallery row of each, int64 `[P]`.
     """
-    missing = -len(gallery) % GROUP
-    if missing:
-        gallery = torch.nn.functional.pad(gallery, (0, 0, 0, missing))
+    count = len(gallery)
+    if count % GROUP:
+        gallery = torch.nn.functional.pad(gallery, (0, 0, 0, -count % GROUP))
     product = (gallery @ queries.T).view(-1, GROUP, len(queries))
-    if missing:
-        product[-1, GROUP - missing :] = -torch.inf
     group, query = (product.amax(dim=1) >= floor).nonzero(as_tuple=True)
     near, row = (product[group, :, query] >= floor[query, None]).nonzero(as_tuple=True)
-    return query[near], group[near] * GROUP + row
+    query, row = query[near], group[near] * GROUP + row
+    if count % GROUP:
+        real = row < count
+        query, row = query[real], row[real]
+    return query, row
 
 
 def tiles(gallery: Gallery, at: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -97,10 +99,10 @@ class Nearest:
         if len(rows) <= k:
             return
         for some in (self._everyone if at is None else at).split(max(1, TILE_SCORES // len(rows))):
-            product = self._queries[some] @ rows.T
+            product = self._queries.index_select(0, some) @ rows.T
             # One more than k: a row may be the node itself.
             worst = product.topk(k + 1, dim=1).values[:, -1]
-            read = self.read[some]
+            read = self.read.index_select(0, some)
             floor = self._space.floor(read, self._space.promised(read, worst))
             self._floor[some] = torch.maximum(self._floor[some], floor)
 
@@ -112,7 +114,9 @@ class Nearest:
             at: int64, the queries it is for; None: all.
         """
         for rows, nodes, some in tiles(gallery, self._everyone if at is None else at):
-            query, row = hits(rows, self._queries[some], self._floor[some])
+            # index_select: four times as fast as self._queries[some].
+            queries, floor = (x.index_select(0, some) for x in (self._queries, self._floor))
+            query, row = hits(rows, queries, floor)
             self._waiting.append((some[query], nodes[row]))
             self._count += len(query)
             # Ranking handles all that is kept, too: not for every few.

@@ -115,7 +115,7 @@ def _check(name: str, columns: Sequence[Column]) -> str:
     joins = " ".join(f"left join images i{n} on t.{c} = i{n}.image_id" for n, c in enumerate(ids))
     wrong = " or ".join(f"({_WRONG[c.role].format(c=f't.{c.name}')})" for c in columns)
     if {"clicks", "impressions"} <= {c.name for c in columns}:
-        wrong += " or t.clicks > t.impressions"
+        wrong += " or cast(t.clicks as double) > cast(t.impressions as double)"
     unknown = " or ".join(f"i{n}.image_id is null" for n in range(len(ids)))
     outside = " or ".join(f"i{n}.node is null" for n in range(len(ids)))
     return f"""

@@ -11,13 +11,14 @@ from graphrise.graph.logs import LogTable
 from graphrise.graph.prune import best, both_ways
 
 _SIMILAR = """
-select i.node as source, j.node as target, cast(sum(t.clicks) as bigint) as clicks{shown}
+select i.node as source, j.node as target,
+  cast(sum(cast(t.clicks as double)) as bigint) as clicks{shown}
 from similar_clicks t join images i on t.image_id = i.image_id
   join images j on t.similar_image_id = j.image_id
 where i.node is not null and j.node is not null and i.node <> j.node
 group by i.node, j.node
 """
-_SHOWN = ", cast(sum(t.impressions) as bigint) as impressions"
+_SHOWN = ", cast(sum(cast(t.impressions as double)) as bigint) as impressions"
 _SYMMETRIC = """
 select least(source, target) as source, greatest(source, target) as target,
   cast({weight} as float) as weight
@@ -49,8 +50,9 @@ def similar_pairs(engine: Engine, config: SimilarConfig) -> None:
 
 def given_pairs(engine: Engine, name: str, table: LogTable, config: GivenConfig) -> None:
     """Make `best` from the rows of `edges` that are of kind `name`; without a kind, `given`."""
-    quoted = "'" + name.replace("'", "''") + "'"
-    condition = f"coalesce(t.kind, 'given') = {quoted}" if "kind" in table.columns else "true"
+    # In hex: the engines do not read a quote and a backslash alike.
+    code, kind = name.encode().hex().upper(), "coalesce(cast(t.kind as string), 'given')"
+    condition = f"hex({kind}) = '{code}'" if "kind" in table.columns else "true"
     rows = _GIVEN.format(name=condition)
     _symmetric_best(engine, rows, "count(*) > 0", config.symmetric, config)
 

@@ -1,4 +1,4 @@
-"""Scattered reads of a large mapped array that leave none of its pages in memory."""
+"""Scattered reads of a large mapped array that leave none of its pages resident."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import mmap
 import os
 import weakref
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -22,8 +23,8 @@ class Scattered:
     """An array that is read at scattered places.
 
     A mapped page is the process's memory from its first read on, and brings neighbours along
-    (16 pages or more on Linux): random reads soon make a whole graph resident, and every new page
-    costs a page fault of some microseconds. Few reads of a large mapped file are therefore made
+    (Linux: 64 KB, up to megabytes): random reads soon make a whole graph resident, and every new
+    page costs a page fault of some microseconds. Few reads of a large mapped file are therefore made
     with `pread`: half a microsecond each, nothing resident, less read ahead from a disk. The values
     are the same. Threads and forked workers may share one.
 
@@ -35,18 +36,29 @@ class Scattered:
         """Open the file under `array` if it is one of `open_graph`'s and large; else it is read.
 
         Raises:
-            DataError: The file is another by now.
+            DataError: The file is gone or another by now.
         """
         self.array = array
         self._map = _file_map(array) if array.nbytes > SMALL and hasattr(os, "pread") else None
         if self._map is not None:
-            self._descriptor = os.open(str(self._map.filename), os.O_RDONLY)
-            weakref.finalize(self, os.close, self._descriptor)
-            ends = np.array([0, array.size - 1])
-            if os.fstat(self._descriptor).st_size != self._map.offset + array.nbytes or (
-                self.rows(ends, np.ones_like(ends)) != array[ends]
-            ).any():
-                raise DataError(f"{self._map.filename}: replaced since it was opened; open it again")
+            self._open(self._map)
+
+    def _open(self, file_map: np.memmap) -> None:
+        again = "since the graph was opened; open it again"
+        try:
+            self._descriptor = os.open(str(file_map.filename), os.O_RDONLY)
+        except OSError as error:
+            raise DataError(f"{file_map.filename}: gone {again}") from error
+        weakref.finalize(self, os.close, self._descriptor)
+        some = np.linspace(0, self.array.size - 1, 8).astype(np.int64)
+        if (
+            os.fstat(self._descriptor).st_size != file_map.offset + file_map.nbytes
+            or (self.rows(some, np.ones_like(some)) != self.array[some]).any()
+        ):
+            raise DataError(f"{file_map.filename}: replaced {again}")
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # The comparison mapped pages, each with up to megabytes of neighbours.
+            cast("mmap.mmap", file_map.base).madvise(mmap.MADV_DONTNEED)
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._map is None:
@@ -94,7 +106,7 @@ class Scattered:
         places = (self._map.offset + start * kind.itemsize).tolist()
         sizes = (count * kind.itemsize).tolist()
         parts = [os.pread(self._descriptor, n, p) for n, p in zip(sizes, places, strict=True)]
-        data = b"".join(parts)
+        data = bytearray().join(parts)  # not bytes: torch wants to be able to write
         if len(data) != sum(sizes):
             raise DataError(f"{self._map.filename}: cut short; build the graph again")
         return np.frombuffer(data, dtype=kind)
@@ -103,8 +115,9 @@ class Scattered:
 def _file_map(array: np.ndarray) -> np.memmap | None:
     """The read-only map of a whole .npy file that `array` is a plain view of."""
     root = array.base
-    whole = isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap)
-    return root if whole and root.mode == "r" and root.nbytes == array.nbytes else None
+    if not isinstance(root, np.memmap) or not isinstance(root.base, mmap.mmap):
+        return None
+    return root if root.mode == "r" and root.nbytes == array.nbytes else None
 
 
 def _open_again(path: Path) -> Scattered:

@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from graphrise.graph.engine import Display
 
 _PAUSE = 10.0
-"""Seconds between lines where nobody watches a bar."""
+"""Seconds between lines where nobody watches a bar; a build that takes less prints none."""
 
 
 @contextmanager
 def shown_stages() -> Iterator[Display]:
-    """Show the stages on stderr: a bar each on a terminal, else a line each.
+    """Show the stages on stderr: a bar each on a terminal, else a line now and then.
 
     Yields:
         What `build_graph` takes as `display`.
@@ -45,14 +45,13 @@ def shown_stages() -> Iterator[Display]:
 
 
 def _lines(console: Console) -> Display:
-    last, at = "", 0.0
+    at = time.monotonic()
 
     def show(stage: str, fraction: float | None) -> None:
-        nonlocal last, at
-        now = time.monotonic()
-        if stage != last or (fraction is not None and now - at > _PAUSE):
+        nonlocal at
+        if time.monotonic() - at > _PAUSE:
             share = "" if fraction is None else f" {fraction:.0%}"
             console.print(f"{stage}{share}", highlight=False)
-            last, at = stage, now
+            at = time.monotonic()
 
     return show

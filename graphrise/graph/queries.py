@@ -49,10 +49,12 @@ def normalize_query(text: str) -> str:
 
     Idempotent: NFKC again after folding, as Unicode's NFKC_Casefold does.
     """
-    if not text.isascii():
+    if text.isascii():
+        text = text.lower()
+    else:
         text = unicodedata.normalize("NFKC", text).casefold()
         text = unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
+    return " ".join(text.split())
 
 
 def count_clicks(engine: Engine, tables: set[str], *, normalize: bool, all_shown: bool) -> None:

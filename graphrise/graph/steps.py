@@ -155,7 +155,8 @@ def _given_names(engine: Engine, table: LogTable) -> list[str]:
     """Kinds of edges in `edges`; rows without one are `given`."""
     if "kind" not in table.columns:
         return ["given"]
-    (names,) = engine.row("select array_agg(distinct coalesce(kind, 'given')) from edges")
+    kind = "coalesce(cast(kind as string), 'given')"  # a column of nulls has no type
+    (names,) = engine.row(f"select array_agg(distinct {kind}) from edges")
     return sorted(names or ["given"])  # no rows: DuckDB gives null, not an empty list
 
 

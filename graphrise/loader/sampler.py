@@ -22,7 +22,7 @@ from graphrise.ops.counter_random import counter_bits
 _STREAM = 1  # keeps neighbour draws apart from other uses of the same seed
 _PLACE_BITS = 20
 _PIECE = 1 << _PLACE_BITS  # seeds sorted together
-_BLOCK = 1 << 12  # draws made together: what they read stays in the processor's cache
+_BLOCK = 1 << 13  # draws made together: what they read stays in the processor's cache
 
 
 class PairSampler(BaseSampler):
@@ -77,70 +77,72 @@ class PairSampler(BaseSampler):
             `row` int64 `[E]`, position in `seeds`, and `edge` int64 `[E]`, position in CSR order;
             E = k times the number of seeds that have edges.
         """
+        seeds = seeds.astype(np.int64, copy=False)
+        if self.k == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        state = counter_bits(self.seed, _STREAM, self.epoch, np.arange(self.k))
         if self._cumulative.by_file(seeds.size * self.k):
-            edge = self._draw_few(seeds)
-        else:
-            edge = np.empty(seeds.size * self.k, dtype=np.int64)
-            for first in range(0, edge.size // max(self.k, 1), _PIECE):
-                last = first + _PIECE
-                self._draw_many(seeds[first:last], edge[first * self.k : last * self.k])
+            return self._draw_few(seeds, state)
+        edge = np.empty(seeds.size * self.k, dtype=np.int64)
+        for first in range(0, seeds.size, _PIECE):
+            last = first + _PIECE
+            self._draw_many(seeds[first:last], state, edge[first * self.k : last * self.k])
         drawn = np.flatnonzero(edge >= 0)
         row = drawn if self.k == 1 else drawn // self.k
         return row, edge if drawn.size == edge.size else edge[drawn]
 
-    def _draw_few(self, seeds: np.ndarray) -> np.ndarray:
-        """Draws of seeds whose rows are read one by one; -1 for those without edges."""
+    def _draw_few(self, seeds: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `draw_edges`, of seeds whose rows are read one by one."""
         start, degree = self._rows_of(seeds)
-        if self.draw == "uniform":
-            return self._choose(seeds, start, degree, start, self._cumulative.array)
-        first = np.cumsum(degree) - degree
-        return self._choose(seeds, start, degree, first, self._cumulative.rows(start, degree))
+        row = np.flatnonzero(degree)
+        start, degree = start[row], degree[row]
+        shares, first = self._cumulative.array, start
+        if self.draw == "weighted":
+            shares, first = self._cumulative.rows(start, degree), np.cumsum(degree) - degree
+        shift = (start - first).repeat(self.k)
+        bits = counter_bits(seeds[row][:, None], after=state)
+        return row.repeat(self.k), self._choose(bits, first, degree, shares) + shift
 
-    def _draw_many(self, seeds: np.ndarray, edge: np.ndarray) -> None:
+    def _draw_many(self, seeds: np.ndarray, state: np.ndarray, edge: np.ndarray) -> None:
         """Fill the draws of at most _PIECE seeds; those of seeds without edges with -1."""
         # In the order of the graph, so that memory is read nearly in a row: twice as fast for a
         # million seeds. Each seed's place rides in the low bits, which spares a sort of indices.
-        keys = np.sort((seeds.astype(np.int64) << _PLACE_BITS) | np.arange(seeds.size))
-        number = np.arange(self.k)
+        keys = seeds << _PLACE_BITS
+        keys |= np.arange(seeds.size)
+        keys.sort()
         step = max(1, _BLOCK // self.k)
         for begin in range(0, keys.size, step):
             part = keys[begin : begin + step]
             node, place = part >> _PLACE_BITS, part & (_PIECE - 1)
             start = self._rowptr.array.take(node)
             degree = self._rowptr.array.take(node + 1) - start
-            drawn = self._choose(node, start, degree, start, self._cumulative.array)
-            edge[(place[:, None] * self.k + number).ravel()] = drawn
+            alone = np.flatnonzero(degree == 0)
+            bits = counter_bits(node[:, None], after=state)
+            drawn = self._choose(bits, start, degree, self._cumulative.array)
+            if self.k > 1:
+                place, alone = (
+                    (x[:, None] * self.k + np.arange(self.k)).ravel() for x in (place, alone)
+                )
+            drawn[alone] = -1
+            edge[place] = drawn
 
     def _choose(
-        self,
-        node: np.ndarray,
-        start: np.ndarray,
-        degree: np.ndarray,
-        first: np.ndarray,
-        cumulative: np.ndarray,
+        self, bits: np.ndarray, start: np.ndarray, degree: np.ndarray, cumulative: np.ndarray
     ) -> np.ndarray:
-        """The draws of some nodes.
+        """Drawn places in `cumulative`, int64 `[B k]`.
 
         Args:
-            node: int64 `[B]`.
-            start: int64 `[B]`, first edge of each row.
-            degree: int64 `[B]`.
-            first: int64 `[B]`, where each row's shares begin in `cumulative`.
-            cumulative: uint32, the shares.
-
-        Returns:
-            int64 `[B k]`, -1 for nodes without edges.
+            bits: uint64 `[B, k]`, random.
+            start: int64 `[B]`, where each row begins in `cumulative`; used up.
+            degree: int64 `[B]`; used up.
+            cumulative: uint32, the rows' running shares.
         """
-        bits = counter_bits(node[:, None], after=self._state()).ravel()
-        point = (bits >> np.uint64(32)).astype(np.uint32)
+        point = (bits.ravel() >> np.uint64(32)).astype(np.uint32)
         if self.k > 1:
-            start, degree, first = (x.repeat(self.k) for x in (start, degree, first))
+            start, degree = start.repeat(self.k), degree.repeat(self.k)
         if self.draw == "weighted":
-            drawn = first_above(cumulative, first, degree, point) + (start - first)
-        else:
-            drawn = start + (point * degree >> 32)
-        drawn[degree == 0] = -1
-        return drawn
+            return first_above(cumulative, start, degree, point)
+        return start + (point * degree >> 32)
 
     def _rows_of(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First edge and degree of some nodes."""

@@ -12,11 +12,10 @@ from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable, read_images
 from graphrise.errors import DataError
 from graphrise.graph.build import require_labels
-from graphrise.graph.convert import to_data
 from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import spread_labels
 from graphrise.graph.store import Graph
-from graphrise.loader.batch import neighbor_loader
+from graphrise.loader.batch import neighbor_loader, without_edges
 from graphrise.loader.images import ImageReader
 from graphrise.loader.sampler import PairSampler
 
@@ -74,7 +73,7 @@ class TrainingData(lightning.LightningDataModule):
             seed=self.config.train.seed,
         )
         return neighbor_loader(
-            to_data(self.graph, self.config.labels.source),
+            without_edges(self.graph),
             self.reader,
             self.labels,
             sampler,

@@ -1,11 +1,12 @@
 """Rows of a benchmark: direction of the ratio, spread, and the file."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks.rows import Row, show, write_jsonl
+from benchmarks.rows import Row, show, write_csv, write_jsonl
 
 
 def row(**changes):
@@ -56,3 +57,12 @@ def test_the_table_shows_values_and_ratio(capsys):
     show([row()])
     assert "42.00" in (out := capsys.readouterr().out)
     assert "1.50" in out
+
+
+def test_one_row_a_line_of_csv(tmp_path):
+    write_csv([row(), row(variant="other")], tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [line["variant"] for line in found] == ["ours", "other"]
+    assert float(found[0]["value"]) == 42
+    assert "torch=" in found[0]["versions"]

@@ -152,6 +152,8 @@ def test_a_list_of_ones_own(tmp_path):
     mean = read_edge_list(written(tmp_path, text), symmetric="mean")
     assert mean.weight.tolist() == [1.25, 1.25, np.float32(5e-4), np.float32(5e-4)]
     assert graph.labels == {}
+    save_graph(graph, tmp_path / "g")
+    assert open_graph(tmp_path / "g", verify=True).image_ids == ["a", "b", "c"]
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
@@ -176,6 +178,10 @@ def test_source_and_target_are_enough(tmp_path):
     graph = read_edge_list(tmp_path / "e.parquet")
     assert graph.image_ids == [3, 5]
     assert graph.kind.tolist() == [GIVEN, GIVEN]
+    kinds = {"source": [1, 1, 1], "target": [2, 3, 4], "kind": [None, "knn", ""]}
+    pq.write_table(pa.table(kinds), tmp_path / "e.parquet")
+    graph = read_edge_list(tmp_path / "e.parquet", image_ids=[1, 2, 3, 4])
+    assert graph.kind[:3].tolist() == [GIVEN, KNN, GIVEN]
 
 
 def test_no_edges(tmp_path):
@@ -198,6 +204,19 @@ def test_the_tsv_of_neural_structured_learning(tmp_path):
             read_edge_list(written(tmp_path, wrong, suffix))
 
 
+def test_three_columns_of_a_tsv_with_a_header(tmp_path):
+    graph = read_edge_list(written(tmp_path, "source\ttarget\tweight\na\tb\t0.5\n", ".tsv"))
+    assert named_edges(graph) == {("a", "b"): (0.5, {"given"})}
+
+
+def test_lines_within_ids_across_blocks(tmp_path):
+    ids = [f"{'x' * 9}\n{i:07d}\n{'y' * 9}" for i in range(60_000)]
+    graph = graph_from_edges(range(59_999), range(1, 60_000), image_ids=ids)
+    write_edge_list(graph, tmp_path / "e.csv")
+    assert (tmp_path / "e.csv").stat().st_size > 2**21
+    np.testing.assert_array_equal(read_edge_list(tmp_path / "e.csv").col, graph.col)
+
+
 def test_only_images_that_are_asked_for(tmp_path):
     path = written(tmp_path, "source,target\n7,8\n7,9\n")
     assert read_edge_list(path, image_ids=["9", "x", "8", "7"]).col.tolist() == [3, 3, 0, 2]
@@ -206,6 +225,9 @@ def test_only_images_that_are_asked_for(tmp_path):
         read_edge_list(path, image_ids=[7, 8])
     with pytest.raises(DataError, match="stands for more than one node"):
         read_edge_list(path, image_ids=[7, 8, 9, 8])
+    with pytest.raises(DataError, match="image ids must be all strings or all int64"):
+        read_edge_list(path, image_ids=[7, "8", 9])
+    assert read_edge_list(written(tmp_path, "source,target\n"), image_ids=[]).num_nodes == 0
 
 
 @pytest.mark.parametrize(

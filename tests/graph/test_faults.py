@@ -103,8 +103,17 @@ def test_no_room_for_an_array(large, old, monkeypatch):
     check_untouched(old)
 
 
+TOLD = """
+import sys
+from graphrise.cli import main
+from graphrise.graph import progress
+progress._PAUSE = 0.0  # every stage, however short
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def started(large, old):
-    command = [sys.executable, "-m", "graphrise", "build-graph", str(large), "--out", str(old[0])]
+    command = [sys.executable, "-c", TOLD, "build-graph", str(large), "--out", str(old[0])]
     process = subprocess.Popen([*command, "--overwrite"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:

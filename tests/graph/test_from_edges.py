@@ -115,8 +115,8 @@ def test_what_is_not_given(tmp_path):
 
 def test_without_edges_and_without_nodes():
     assert graph_from_edges([], [], num_nodes=3).rowptr.tolist() == [0, 0, 0, 0]
-    nothing = graph_from_edges([], [])
-    assert (nothing.num_nodes, nothing.num_edges, len(nothing.image_ids)) == (0, 0, 0)
+    for nothing in (graph_from_edges([], []), graph_from_edges([], [], image_ids=[])):
+        assert (nothing.num_nodes, nothing.num_edges, len(nothing.image_ids)) == (0, 0, 0)
 
 
 def test_names_and_labels_come_along():
@@ -190,8 +190,8 @@ def test_bits_of_names():
     assert kind_bits("pqrs")["s"] == 128
     with pytest.raises(DataError, match="5 kinds of edges of their own"):
         kind_bits("pqrst")
-    kinds = {"late": 128, **KINDS}
-    assert kind_names(128 | KNN | COCLICK, kinds) == ("coclick", "knn", "late")
+    kinds = {"also": 128, **KINDS}
+    assert kind_names(128 | KNN | COCLICK, kinds) == ("coclick", "knn", "also")
     assert kind_names(0, kinds) == ()
 
 
