@@ -55,7 +55,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out.strip() == f"graphrise {__version__}"
     assert exit_code("--help") == 0
     text = capsys.readouterr().out
-    for verb in ("demo", "build-graph", "train", "evaluate", "embed"):
+    for verb in ("demo", "build-graph", "graph-info", "train", "evaluate", "embed"):
         assert verb in text
         assert exit_code(verb, "--help") == 0
     assert "catalogue, digits, emoji" in " ".join(capsys.readouterr().out.split())
@@ -66,7 +66,7 @@ def test_settings_are_documented_in_help(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "Weight of the edge term in the loss" in text
     assert exit_code("build-graph", "--help") == 0
-    assert "Neighbours kept per node" in " ".join(capsys.readouterr().out.split())
+    assert "Edges kept per node" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

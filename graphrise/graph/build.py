@@ -100,6 +100,8 @@ def _read_tables(build: Build) -> None:
         build.counts[f"{name}_rows"] = found.rows - found.left_out - found.unknown
         build.counts[f"{name}_of_other_splits"] = found.left_out
         build.counts[f"{name}_of_unknown_images"] = found.unknown
+        if name in ("similar_clicks", "edges"):
+            build.counts[f"{name}_self_pairs"] = found.self_pairs
 
 
 def _labels(build: Build) -> None:
@@ -114,7 +116,7 @@ def _labels(build: Build) -> None:
     if not logs:
         return
     build.stages.start("counting clicks")
-    count_clicks(
+    build.counts["clicks_without_query"] = count_clicks(
         build.engine,
         logs,
         normalize=build.config.queries.normalize,
@@ -162,7 +164,9 @@ def _warnings(build: Build) -> list[str]:
                 found.append(f"{counts[f'{name}_of_{key}']:,} {what} left out")
     reasons = {
         "clicked_pairs_over_cap": "(query, image) pairs cut by coclick.images_per_query",
-        "self_pairs": "pairs of an image with itself left out",
+        "clicks_without_query": "clicks for a query of white space only left out",
+        "similar_clicks_self_pairs": "rows of similar_clicks with an image and itself left out",
+        "edges_self_pairs": "rows of edges with an image and itself left out",
     }
     found.extend(f"{counts[key]:,} {text}" for key, text in reasons.items() if counts.get(key))
     return found

@@ -10,50 +10,60 @@ from graphrise.config import CoclickConfig
 from graphrise.graph.engine import Engine
 from graphrise.graph.prune import best, both_ways
 
-_CLICKED = """
-select t.session, s.spelling as query, i.node
+# A list becomes a number: the joins below would else carry two strings a row.
+_LISTS = """
+select session, query, row_number() over (order by session, query) - 1 as list from (
+  select t.session, s.spelling as query
+  from impressions t join spellings s on cast(t.query as string) = s.query
+  where s.spelling <> '' {clicked_only} group by t.session, s.spelling
+)
+"""
+_ROWS = """
+select l.list, i.node, case when cast(t.clicked as double) > 0 then 1 else 0 end as clicked
 from impressions t join images i on t.image_id = i.image_id
   join spellings s on cast(t.query as string) = s.query
-where i.node is not null and cast(t.clicked as double) > 0 and s.spelling <> ''
-group by t.session, s.spelling, i.node
+  join lists l on t.session = l.session and s.spelling = l.query
+where i.node is not null {clicked_only}
 """
+_CLICKED_ONLY = "and cast(t.clicked as double) > 0"
+_CLICKED = "select list, node, 1 as clicked from list_rows where clicked = 1 group by list, node"
 _CAPPED = """
-select session, query, node from (
-  select session, query, node,
-    row_number() over (partition by session, query order by {order} node) as place
+select list, node from (
+  select list, node, row_number() over (partition by list order by clicked desc, node) as place
   from {rows}
 ) where place <= {cap}
 """
 _BOTH_CLICKED = """
 select a.node as source, b.node as target, count(*) as both_clicked
-from (select session, query, node from list_clicks where node % {blocks} = {block}) a
-  join list_clicks b on a.session = b.session and a.query = b.query
+from (select list, node from list_clicks where node % {blocks} = {block}) a
+  join list_clicks b on a.list = b.list
 where a.node < b.node group by a.node, b.node having count(*) >= {support}
 """
-_IN_PAIRS = "select source as node from coclicked union select target from coclicked"
 _SHOWN = """
-select t.session, s.spelling as query, i.node,
-  max(case when cast(t.clicked as double) > 0 then 1 else 0 end) as clicked
-from impressions t join images i on t.image_id = i.image_id
-  join in_pairs p on i.node = p.node
-  join spellings s on cast(t.query as string) = s.query
-where s.spelling <> '' group by t.session, s.spelling, i.node
+select r.list, r.node, max(r.clicked) as clicked
+from list_rows r join (
+    select source as node from coclicked union select target from coclicked
+  ) p on r.node = p.node
+group by r.list, r.node
 """
+# By list, so that every list is joined once, in memory, whatever their number.
 _BOTH_SHOWN = """
-select c.source, c.target, count(*) as both_shown
-from (select session, query, node from shown where node % {blocks} = {block}) a
-  join shown b on a.session = b.session and a.query = b.query
+select a.node as source, b.node as target, count(*) as both_shown
+from (select list, node from shown where list % {blocks} = {block}) a
+  join (select list, node from shown where list % {blocks} = {block}) b on a.list = b.list
   join coclicked c on c.source = a.node and c.target = b.node
-where a.node < b.node group by c.source, c.target
+group by a.node, b.node
 """
 _RATES = """
-select c.source, c.target, cast(cast(c.both_clicked as double) / s.both_shown as float) as weight
+select c.source, c.target,
+  cast(cast(c.both_clicked as double) / sum(s.both_shown) as float) as weight
 from coclicked c join together s on c.source = s.source and c.target = s.target
+group by c.source, c.target, c.both_clicked
 """
 _COUNTS = "select source, target, cast(both_clicked as float) as weight from coclicked"
 _PAIRS_IN = """
 select cast(coalesce(sum(n * (n - 1) / 2), 0) as bigint), coalesce(max(n), 0)
-from (select count(*) as n from {rows} group by session, query)
+from (select count(*) as n from {rows} group by list)
 """
 
 
@@ -66,52 +76,48 @@ def list_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     Returns:
         Counts: pairs of clicked images looked at, images of lists cut.
     """
-    engine.make("list_rows", _CLICKED)
-    over = _cap(engine, "list_rows", "list_clicks", "", config.images_per_query)
-    pairs, _ = engine.row(_PAIRS_IN.format(rows="list_clicks"))
-    blocks = engine.blocks(int(pairs))
-    engine.make(
-        "coclicked",
-        *(
-            _BOTH_CLICKED.format(blocks=blocks, block=block, support=config.support)
-            for block in range(blocks)
-        ),
-    )
+    rate = config.weighting == "coclick_rate"
+    clicked_only = "" if rate else _CLICKED_ONLY
+    engine.make("lists", _LISTS.format(clicked_only=clicked_only))
+    engine.make("list_rows", _ROWS.format(clicked_only=clicked_only))
+    engine.drop("lists")
+    over, pairs = _capped(engine, "list_clicks", _CLICKED, config.images_per_query)
+    blocks = engine.blocks(pairs)
+    selects = [
+        _BOTH_CLICKED.format(blocks=blocks, block=block, support=config.support)
+        for block in range(blocks)
+    ]
+    engine.make("coclicked", *selects)
     engine.drop("list_clicks")
     select = _COUNTS
-    if config.weighting == "coclick_rate":
-        over = _shown_together(engine, config)
+    if rate:
+        over, shown = _capped(engine, "shown", _SHOWN, config.images_per_query)
+        blocks = engine.blocks(shown)
+        selects = [_BOTH_SHOWN.format(blocks=blocks, block=block) for block in range(blocks)]
+        engine.make("together", *selects)
         select = _RATES
     engine.make("list_pairs", select)
-    engine.drop("coclicked", "together")
+    engine.drop("coclicked", "together", "list_rows", "shown")
     engine.make("best", best(both_ways("list_pairs"), config))
     engine.drop("list_pairs")
-    return {"coclick_pairs": int(pairs), "clicked_pairs_over_cap": over}
+    return {"coclick_pairs": pairs, "clicked_pairs_over_cap": over}
 
 
-def _shown_together(engine: Engine, config: CoclickConfig) -> int:
-    engine.make("in_pairs", _IN_PAIRS)
-    engine.make("shown_rows", _SHOWN)
-    over = _cap(engine, "shown_rows", "shown", "clicked desc,", config.images_per_query)
-    pairs, _ = engine.row(_PAIRS_IN.format(rows="shown"))
-    # Most pairs that were shown were never clicked together: the join drops them at once.
-    blocks = max(1, engine.blocks(int(pairs)) // 16)
-    engine.make(
-        "together",
-        *(_BOTH_SHOWN.format(blocks=blocks, block=block) for block in range(blocks)),
-    )
-    engine.drop("in_pairs", "shown")
-    return over
+def _capped(engine: Engine, name: str, select: str, cap: int) -> tuple[int, int]:
+    """Make `name` (list, node) of a SELECT (list, node, clicked), with at most `cap` rows a list.
 
-
-def _cap(engine: Engine, rows: str, name: str, order: str, cap: int) -> int:
-    """Make `name` of `rows` with at most `cap` images a list; gives the number cut."""
-    _, longest = engine.row(_PAIRS_IN.format(rows=rows))
+    Returns:
+        Rows cut, and pairs that the rest makes.
+    """
+    engine.make(name, select)
+    pairs, longest = engine.row(_PAIRS_IN.format(rows=name))
     if longest <= cap:  # the usual case: no sort of the whole log
-        engine.make(name, f"select session, query, node from {rows}")
-        engine.drop(rows)
-        return 0
-    engine.make(name, _CAPPED.format(rows=rows, order=order, cap=cap))
-    (over,) = engine.row(f"select (select count(*) from {rows}) - (select count(*) from {name})")
-    engine.drop(rows)
-    return int(over)
+        return 0, int(pairs)
+    engine.make(f"{name}_capped", _CAPPED.format(rows=name, cap=cap))
+    (over,) = engine.row(
+        f"select (select count(*) from {name}) - (select count(*) from {name}_capped)"
+    )
+    engine.make(name, f"select list, node from {name}_capped")
+    engine.drop(f"{name}_capped")
+    pairs, _ = engine.row(_PAIRS_IN.format(rows=name))
+    return int(over), int(pairs)

@@ -61,6 +61,7 @@ class LogTable:
         rows: How many.
         left_out: Rows with an image outside the graph's splits.
         unknown: Rows with an image that images.parquet lacks.
+        self_pairs: Rows that pair an image with itself; they make no edge.
     """
 
     name: str
@@ -68,6 +69,7 @@ class LogTable:
     rows: int
     left_out: int
     unknown: int
+    self_pairs: int
 
 
 def read_table(
@@ -102,15 +104,16 @@ def read_table(
         for _ in read_batches(files, [c.name for c in columns]):
             pass
         raise DataError(f"{files[0].parent}: cannot be read: {first_line(error)}") from error
-    rows, wrong, unknown, left_out = (int(x or 0) for x in found)
+    rows, wrong, unknown, left_out, self_pairs = (int(x or 0) for x in found)
     if wrong or (unknown and not drop_unknown):
         ids = None if drop_unknown else images.column("image_id")
         raise culprit(files, columns, ids, unknown)
-    return LogTable(name, frozenset(c.name for c in columns), rows, left_out, unknown)
+    names = frozenset(c.name for c in columns)
+    return LogTable(name, names, rows, left_out, unknown, self_pairs)
 
 
 def _check(name: str, columns: Sequence[Column]) -> str:
-    """One scan: rows, rows with a wrong value, with an unknown image, with one of other splits."""
+    """One scan: rows; those with a wrong value, unknown image, one of other splits, self pair."""
     ids = [c.name for c in columns if c.role == "id"]
     joins = " ".join(f"left join images i{n} on t.{c} = i{n}.image_id" for n, c in enumerate(ids))
     wrong = " or ".join(f"({_WRONG[c.role].format(c=f't.{c.name}')})" for c in columns)
@@ -118,9 +121,11 @@ def _check(name: str, columns: Sequence[Column]) -> str:
         wrong += " or cast(t.clicks as double) > cast(t.impressions as double)"
     unknown = " or ".join(f"i{n}.image_id is null" for n in range(len(ids)))
     outside = " or ".join(f"i{n}.node is null" for n in range(len(ids)))
+    same = f"t.{ids[0]} = t.{ids[1]}" if len(ids) == 2 else "false"
     return f"""
         select count(*), count(*) filter (where {wrong}), count(*) filter (where {unknown}),
-          count(*) filter (where ({outside}) and not ({unknown}))
+          count(*) filter (where ({outside}) and not ({unknown})),
+          count(*) filter (where {same} and not ({outside}))
         from {name} t {joins}
     """
 

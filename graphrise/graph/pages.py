@@ -24,9 +24,9 @@ class Scattered:
 
     A mapped page is the process's memory from its first read on, and brings neighbours along
     (Linux: 64 KB, up to megabytes): random reads soon make a whole graph resident, and every new
-    page costs a page fault of some microseconds. Few reads of a large mapped file are therefore made
-    with `pread`: half a microsecond each, nothing resident, less read ahead from a disk. The values
-    are the same. Threads and forked workers may share one.
+    page costs a page fault of some microseconds. Few reads of a large mapped file are therefore
+    made with `pread`: about a microsecond each, nothing resident, less read ahead from a disk. The
+    values are the same. Threads and forked workers may share one.
 
     Attributes:
         array: The array itself, for many reads.

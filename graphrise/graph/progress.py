@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from graphrise.graph.engine import Display
 
@@ -29,13 +29,13 @@ def shown_stages() -> Iterator[Display]:
         return
     columns = TextColumn("{task.description:<28}"), BarColumn(30), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
-        stages: dict[str, int] = {}
+        stages: dict[str, TaskID] = {}
 
         def show(stage: str, fraction: float | None) -> None:
             if stage not in stages:
                 for task in stages.values():
                     progress.update(task, total=1.0, completed=1.0)
-                stages[stage] = progress.add_task(stage, total=None)  # pyright: ignore[reportArgumentType]
+                stages[stage] = progress.add_task(stage, total=None)
             if fraction is not None:
                 progress.update(stages[stage], total=1.0, completed=min(fraction, 0.99))
 

@@ -39,6 +39,13 @@ def best(rows: str, config: CoclickConfig | SimilarConfig | GivenConfig) -> str:
     return _BEST.format(rows=rows, min_weight=config.min_weight, top_k=config.top_k or _ALL)
 
 
+def at_least(table: str, min_weight: float) -> str:
+    """SELECT of the rows of `table` (source, target, weight) of a minimum weight."""
+    return f"""
+        select source, target, weight from {table} where weight >= cast({min_weight!r} as float)
+    """
+
+
 def keep_kind(engine: Engine, number: int, rows: str, *, mutual: bool = False) -> int:
     """Make `kind_NUMBER` (a, b, weight; a below b) from the directed rows of a table.
 

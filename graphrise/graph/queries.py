@@ -31,6 +31,10 @@ select s.spelling as query, r.node, cast(sum(r.clicks) as bigint) as clicks
 from raw_clicks r join spellings s on r.query = s.query
 where s.spelling <> '' group by s.spelling, r.node
 """
+_BLANK = """
+select coalesce(sum(r.clicks), 0) from raw_clicks r join spellings s on r.query = s.query
+where s.spelling = ''
+"""
 # Numbered by falling clicks, so that a term says nothing about the order of the rows.
 _TERMS = """
 select query, row_number() over (order by clicks desc, query) - 1 as term, clicks, images
@@ -57,7 +61,7 @@ def normalize_query(text: str) -> str:
     return " ".join(text.split())
 
 
-def count_clicks(engine: Engine, tables: set[str], *, normalize: bool, all_shown: bool) -> None:
+def count_clicks(engine: Engine, tables: set[str], *, normalize: bool, all_shown: bool) -> int:
     """Make `spellings`, `terms` (query, term, clicks, images) and `clicked` (term, node, clicks).
 
     Args:
@@ -65,6 +69,9 @@ def count_clicks(engine: Engine, tables: set[str], *, normalize: bool, all_shown
         tables: Which of impressions and clicks there are; their clicks are added up.
         normalize: Whether spellings of a query are made one.
         all_shown: Spell every query shown, not only the clicked ones.
+
+    Returns:
+        Clicks left out, as nothing but white space is their query.
     """
     rows = "\nunion all\n".join(_CLICKS_OF[name] for name in sorted(tables))
     engine.make("raw_clicks", _RAW.format(rows=rows))
@@ -79,11 +86,13 @@ def count_clicks(engine: Engine, tables: set[str], *, normalize: bool, all_shown
         engine.read("spellings", _spell(parts, folder / "spellings"))
     else:
         engine.make("spellings", f"select query, query as spelling from ({distinct})")
+    (blank,) = engine.row(_BLANK)
     engine.make("spelt_clicks", _SPELT)
     engine.drop("raw_clicks")
     engine.make("terms", _TERMS)
     engine.make("clicked", _CLICKED)
     engine.drop("spelt_clicks")
+    return int(blank)
 
 
 def _spell(parts: list[Path], stem: Path) -> list[Path]:

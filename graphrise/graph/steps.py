@@ -17,7 +17,7 @@ from graphrise.graph.engine import Engine, Stages
 from graphrise.graph.lists import list_pairs
 from graphrise.graph.logs import LogTable
 from graphrise.graph.merge import given_pairs, similar_pairs
-from graphrise.graph.prune import keep_kind
+from graphrise.graph.prune import at_least, keep_kind
 from graphrise.graph.store import KINDS
 
 TABLES = {
@@ -133,7 +133,8 @@ def _knn(build: Build) -> None:
     folder.mkdir()
     parts, summary = knn_edges(vectors, config, folder, display=build.stages.done)
     build.summary["knn"] = summary
-    build.engine.read("best", parts)
+    build.engine.read("knn_rows", parts)
+    build.engine.make("best", at_least("knn_rows", config.min_weight))
     _keep(build, "knn", KINDS["knn"], config.scale, mutual=config.symmetric == "mutual")
 
 
@@ -161,8 +162,10 @@ def _given_names(engine: Engine, table: LogTable) -> list[str]:
 
 
 def _keep(build: Build, kind: str, bit: int, scale: float, *, mutual: bool = False) -> None:
+    build.stages.start(f"{kind} edges")
     number = len(build.kinds)
     count = keep_kind(build.engine, number, "best", mutual=mutual)
+    build.engine.drop("best")
     build.counts[f"{kind}_edges"] = count
     if count == 0 and kind in (build.config.kinds or ()):
         raise DataError(

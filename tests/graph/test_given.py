@@ -73,11 +73,11 @@ def test_self_pairs_are_no_edges(tabled, read, build):
 
 
 def test_own_kinds_get_bits_in_the_order_of_names(tabled, read, build):
-    # A quote is only a letter; known names keep their bits.
-    names = ["z", "it's", "Z", "ä", "coclick", "similar", "knn", None]
+    # Quotes and backslashes are only letters; known names keep their bits.
+    names = ["z", "it's \\", "Z", "ä", "coclick", "similar", "knn", None]
     table = [("a", image, 1.0, name) for image, name in zip("bcdefghi", names, strict=True)]
     graph = build(tabled("abcdefghi", edges=table), GraphConfig())
-    assert graph.kinds == KINDS | {"Z": 16, "it's": 32, "z": 64, "ä": 128}
+    assert graph.kinds == KINDS | {"Z": 16, "it's \\": 32, "z": 64, "ä": 128}
     assert [bits for _, bits in read.pairs(graph).values()] == [
         *(64, 32, 16, 128),
         *(COCLICK, SIMILAR, KNN, GIVEN),

@@ -1,6 +1,7 @@
 """Several kinds of edges made one graph, against plain Python on random tables."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrise.config import CoclickConfig, GivenConfig, GraphConfig, SimilarConfig
+from graphrise.config import CoclickConfig, GivenConfig, GraphConfig, KnnConfig, SimilarConfig
+from graphrise.config.graph import Kind
 from graphrise.errors import DataError
-from graphrise.graph.store import COCLICK, KINDS, SIMILAR
+from graphrise.graph import engine_duckdb, writer
+from graphrise.graph.store import COCLICK, GIVEN, KINDS, KNN, SIMILAR
 
 NODES = "edcba"
 images = st.sampled_from(NODES)
@@ -102,6 +105,43 @@ def test_an_edge_of_three_kinds_keeps_its_bits_and_weighs_the_scaled_sum(tabled,
     }
 
 
+def test_nearest_neighbours_add_to_the_other_kinds(tabled, read, build):
+    folder = tabled("abcdh", held="h", edges=[("a", "b", 0.5), ("c", "d", 0.25)])
+    file = folder / "images.parquet"
+    # At 0, 10, 40, 100 and 45 degrees: the nearest of c is b, of b it is a.
+    turn = np.deg2rad([0.0, 10.0, 40.0, 100.0, 45.0])
+    column = pa.array(np.stack([np.cos(turn), np.sin(turn)], 1).tolist(), pa.list_(pa.float32()))
+    pq.write_table(pq.read_table(file).append_column("embedding", column), file)
+    cosine = {n: float(np.cos(np.deg2rad(n))) for n in (10, 30, 60)}
+    union = {
+        ("a", "b"): (0.5 + 2 * cosine[10], GIVEN | KNN),
+        ("b", "c"): (2 * cosine[30], KNN),
+        ("c", "d"): (0.25 + 2 * cosine[60], GIVEN | KNN),
+    }
+    mutual = {("a", "b"): union["a", "b"], ("c", "d"): (0.25, GIVEN)}
+    either = KnnConfig(embeddings="embedding", top_k=1, scale=2.0)
+    for want, knn in (
+        (union, either),
+        (mutual, replace(either, symmetric="mutual")),
+        (mutual, replace(either, min_weight=0.9)),
+    ):
+        found = read.pairs(build(folder, GraphConfig(knn=knn)))
+        assert {pair: bits for pair, (_, bits) in found.items()} == {
+            pair: bits for pair, (_, bits) in want.items()
+        }
+        weights = {pair: weight for pair, (weight, _) in want.items()}
+        assert {pair: weight for pair, (weight, _) in found.items()} == pytest.approx(weights)
+
+
+def contents(graph):
+    """All that a graph holds, apart from its names and how it was built."""
+    arrays = {name: getattr(graph, name) for name in ("rowptr", "col", "weight", "kind")}
+    labels = graph.labels["queries"]
+    arrays |= {"labelled": labels.rowptr, "label": labels.index, "share": labels.weight}
+    found = {name: array.tolist() for name, array in arrays.items()}
+    return found, list(graph.vocabulary["queries"]), graph.info["counts"]
+
+
 def split_into_parts(folder, seed, as_name):
     """Every log table as a folder of shuffled parts, one of which is without rows."""
     for name in ("impressions", "clicks", "similar_clicks", "edges"):
@@ -112,11 +152,11 @@ def split_into_parts(folder, seed, as_name):
         home.mkdir()
         order = list(range(table.num_rows))
         random.Random(seed).shuffle(order)
-        parts = [order[:0], order[::2], order[1::2]]
-        for number, part in enumerate(parts):
-            pq.write_table(
-                table.take(pa.array(part, pa.int64())), home / f"part-{(number + seed) % 3}.parquet"
-            )
+        # Of a part without rows the types are often left to chance.
+        nothing = pa.table({column: pa.array([], pa.null()) for column in table.column_names})
+        parts = [table.take(pa.array(order[n::2], pa.int64())) for n in range(2)]
+        for number, part in enumerate((nothing, *parts)):
+            pq.write_table(part, home / f"part-{(number + seed) % 3}.parquet")
 
 
 @settings(max_examples=15, deadline=None)
@@ -126,17 +166,26 @@ def test_order_and_part_files_change_nothing(tabled, build, tables, seed, as_nam
     # Of one type in every part: Arrow makes a column of nulls a type of its own.
     tables["edges"] = [(u, v, w, kind or "given") for u, v, w, kind in tables["edges"]]
     folder = tabled(NODES, **tables)
-    one = build(folder, config)
-    kept = {name: getattr(one, name).copy() for name in ("rowptr", "col", "weight", "kind")}
-    labels = {part: getattr(one.labels["queries"], part).copy() for part in ("index", "weight")}
-    words, counts = list(one.vocabulary["queries"]), one.info["counts"]
+    one = contents(build(folder, config))
     split_into_parts(folder, seed, as_name)
-    other = build(folder, config)
-    for name, array in kept.items():
-        np.testing.assert_array_equal(getattr(other, name), array)
-    for part, array in labels.items():
-        np.testing.assert_array_equal(getattr(other.labels["queries"], part), array)
-    assert (other.vocabulary["queries"], other.info["counts"]) == (words, counts)
+    assert contents(build(folder, config)) == one
+
+
+@pytest.mark.parametrize("weighting", ["idf_cosine", *EXACT])
+def test_blocks_and_batches_change_nothing(tabled, build, monkeypatch, weighting):
+    """What is worked off or read piece by piece is cut here into pieces of a few rows."""
+    rng = random.Random(weighting)
+    table = [
+        (rng.randrange(9), rng.choice("xyz"), rng.randrange(40), rng.randrange(2))
+        for _ in range(400)
+    ]
+    folder = tabled(range(40), impressions=table, edges=[(n, n + 1, 1.0) for n in range(9)])
+    config = GraphConfig(coclick=CoclickConfig(weighting=weighting))
+    one = contents(build(folder, config))
+    monkeypatch.setattr(engine_duckdb, "_BLOCK_PAIRS", 5)
+    monkeypatch.setattr(writer, "_BATCH", 3)
+    assert contents(build(folder, config)) == one
+    assert one[2]["coclick_pairs"] > 200
 
 
 TABLES = {
@@ -144,7 +193,11 @@ TABLES = {
     "similar_clicks": [("b", "c", 1, 2)],
     "edges": [("c", "d", 3.0)],
 }
-PAIR = {"coclick": ("a", "b"), "similar": ("b", "c"), "given": ("c", "d")}
+PAIR: dict[Kind, tuple[str, str]] = {
+    "coclick": ("a", "b"),
+    "similar": ("b", "c"),
+    "given": ("c", "d"),
+}
 
 
 @pytest.mark.parametrize("kinds", [("coclick",), ("similar",), ("given", "coclick")])
@@ -158,7 +211,7 @@ def test_kinds_restricts(tabled, read, build, kinds):
     }
 
 
-NOTHING = {
+NOTHING: dict[Kind, dict[str, list[tuple]]] = {
     "coclick": {"impressions": [(0, "q", "a", 1), (1, "r", "b", 1)]},
     "similar": {"similar_clicks": [("b", "b", 1, 2), ("a", "b", 0, 5)]},
     "given": {"edges": [("c", "c", 3.0)]},
@@ -186,23 +239,23 @@ def test_a_kind_asked_for_that_gives_no_edge(tabled, read, build, kind, earlier)
 
 def test_rules_that_leave_no_edge_of_a_kind_asked_for(tabled, build):
     folder = tabled("abcd", **TABLES)
-    for rules in (
-        {"similar": SimilarConfig(min_weight=0.6)},
-        {"coclick": CoclickConfig(support=2)},
-        {"given": GivenConfig(min_weight=3.5)},
+    for kind, config in (
+        ("similar", GraphConfig(kinds=("similar",), similar=SimilarConfig(min_weight=0.6))),
+        ("coclick", GraphConfig(kinds=("coclick",), coclick=CoclickConfig(support=2))),
+        ("given", GraphConfig(kinds=("given",), given=GivenConfig(min_weight=3.5))),
     ):
-        (kind,) = rules
-        with pytest.raises(DataError, match=f"graph.kinds has {kind}, but"):
-            build(folder, GraphConfig(kinds=(kind,), **rules))  # pyright: ignore[reportArgumentType]
+        with pytest.raises(DataError, match=f"graph.kinds has {kind}, but its table or its rules"):
+            build(folder, config)
     assert not (folder / "graph").exists()
 
 
 def test_a_kind_asked_for_without_its_table(tabled, build):
     folder = tabled("abcd", edges=TABLES["edges"])
-    for kind, message in (
-        ("coclick", r"no impressions\.parquet nor clicks\.parquet"),
-        ("similar", r"no similar_clicks\.parquet"),
-    ):
+    missing: dict[Kind, str] = {
+        "coclick": r"no impressions\.parquet nor clicks\.parquet",
+        "similar": r"no similar_clicks\.parquet",
+    }
+    for kind, message in missing.items():
         with pytest.raises(DataError, match=rf"graph\.kinds has {kind}, but there is {message}"):
             build(folder, GraphConfig(kinds=("given", kind)))
     assert not (folder / "graph").exists()

@@ -35,6 +35,8 @@ spelt = st.sampled_from(sorted(SPELLING_OF))
         ("a\u00a0b\u3000c\u2003d\u2028e\u202ff\u1680g\u0085h\x1fi", "a b c d e f g h i"),
         ("\u3000\u00a0\t", ""),
         ("", ""),
+        # Capitals only after NFKC, so that it comes before folding.
+        ("\u2122 \u210c\u1d2c", "tm ha"),
         # Folding takes the parts of this accent apart, a second NFKC puts them together.
         ("\u0390", "\u0390"),
         ("PLAIN ascii", "plain ascii"),
@@ -159,6 +161,13 @@ def test_equal_shares_go_to_the_query_with_more_clicks_then_the_first(tabled, re
         graph = build(folder, GraphConfig(queries=QueryConfig(per_image=per_image)))
         assert set(read.labels(graph)["x"]) == want
         assert graph.vocabulary["queries"] == sorted(want, key="zab".index)
+
+
+def test_the_vocabulary_is_in_order_of_the_clicks_kept(tabled, build):
+    folder = tabled("abc", clicks=[("x", "a", 3), ("x", "b", 2), ("x", "c", 2), ("y", "a", 4)])
+    for least, want in ((1, ["x", "y"]), (3, ["y", "x"])):
+        graph = build(folder, GraphConfig(queries=QueryConfig(min_pair_clicks=least)))
+        assert graph.vocabulary["queries"] == want
 
 
 def test_rare_queries_weigh_more_by_idf(tabled, read, build):

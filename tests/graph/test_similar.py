@@ -98,6 +98,14 @@ def test_more_clicks_than_impressions(tabled, build, weighting):
         build(folder, similar(weighting=weighting))
 
 
+def test_true_and_false_are_counts(tabled, read, build):
+    folder = tabled("abc", similar_clicks=[("a", "b", True, 4), ("a", "c", False, 4)])
+    assert read.edges(build(folder, similar())) == of(("a", "b", 0.25))
+    folder = tabled("abc", similar_clicks=[("a", "b", True, 0)])
+    with pytest.raises(DataError, match=r"row 0 \(image_id 'a'\): True more clicks than impress"):
+        build(folder, similar())
+
+
 @pytest.mark.parametrize(
     ("row", "what"),
     [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graphrise.ops.counter_random import counter_uniform
+from graphrise.ops.counter_random import counter_bits, counter_uniform
 
 
 def test_an_address_is_a_number():
@@ -31,6 +31,41 @@ def test_large_seeds_do_not_overflow():
         u = counter_uniform(seed, seed, np.arange(3))
         assert ((u >= 0) & (u < 1)).all()
     assert counter_uniform(2**64 - 1) != counter_uniform(2**63 - 1)
+
+
+def splitmix(address):
+    """The definition in plain Python."""
+    whole, state = 2**64 - 1, 0
+
+    def mix(x):
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & whole
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB & whole
+        return x ^ (x >> 31)
+
+    for part in address:
+        state = mix((state + 0x9E3779B97F4A7C15 + mix((part + 0x9E3779B97F4A7C15) & whole)) & whole)
+    return state
+
+
+def test_bits_are_those_of_the_definition():
+    for address in ((0,), (1, 2, 3), (2**64 - 1, 5), (7, 2**40)):
+        assert int(counter_bits(*address)) == splitmix(address)
+        assert float(counter_uniform(*address)) == (splitmix(address) >> 11) / 2**53
+    table = counter_bits(3, np.arange(4)[:, None], np.arange(5))
+    assert table.dtype == np.uint64
+    assert int(table[2, 4]) == splitmix((3, 2, 4))
+
+
+def test_an_address_in_two_parts():
+    nodes, number = np.arange(6), np.arange(3)
+    first = counter_bits(9, 1, number)
+    kept = first.copy()
+    np.testing.assert_array_equal(
+        counter_bits(nodes[:, None], after=first), counter_bits(9, 1, number, nodes[:, None])
+    )
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(nodes, np.arange(6))
+    assert counter_bits(4, after=counter_bits(2)) == counter_bits(2, 4)
 
 
 @pytest.mark.parametrize(
