@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def differing_files(one: Path, other: Path) -> list[str]:
 def measured_build(dataset: Path, out: Path, config: GraphConfig) -> dict[str, Any]:
     """Build in a process of its own: seconds, seconds by stage, counts, peak memory in MiB."""
     arguments = json.dumps([str(dataset), str(out), to_dict(config)])
-    command = [sys.executable, "-m", "benchmarks.build_graph", arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.build_graph", arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -178,10 +179,10 @@ def _child(dataset: str, out: str, settings: dict[str, Any]) -> dict[str, Any]:
     end = time.perf_counter()
     ends = [at for _, at in begun[1:]] + [end]
     stages = {name: stop - at for (name, at), stop in zip(begun, ends, strict=True)}
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    # Not this process's ru_maxrss: it starts at the parent's. Of children it is Spark's JVM.
+    own = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert own
+    peak = max(int(own[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     return {
         "seconds": end - start,
         "stages": stages,
