@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from graphrise.ops.counter_random import counter_uniform
+
+pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
 
 SHOWN = 20
 """Images in a result list."""
@@ -68,7 +72,5 @@ def _rows(session: np.ndarray, images: int, seed: int) -> pa.Table:
 
 
 def _named(prefix: str, numbers: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc
-
     text = pc.cast(numbers, pa.string())
     return pc.binary_join_element_wise(pa.scalar(prefix), text, pa.scalar(""))

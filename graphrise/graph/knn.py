@@ -81,7 +81,7 @@ def knn_edges(
 def _exact(
     space: Space, k: int, at_least: float, galleries: Galleries, add: Edges, show: Show
 ) -> None:
-    for together in _queries(len(space)):
+    for together in _queries(len(space), galleries):
         some = [Nearest(space, nodes, k, at_least) for nodes in together]
         scan_all(some, galleries)
         for one in some:
@@ -94,7 +94,7 @@ def _all_within(
 ) -> None:
     """Every pair of at least a score: no limit per node."""
     limit = np.float32(at_least)
-    for together in _queries(len(space)):
+    for together in _queries(len(space), galleries):
         read = [space.read(nodes) for nodes in together]
         floors = [space.floor(block, torch.full((len(block),), float(limit))) for block in read]
         found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in together]
@@ -102,7 +102,7 @@ def _all_within(
             for nodes, block, floor, into in zip(together, read, floors, found, strict=True):
                 queries = space.as_queries(block)
                 for rows, names, some in tiles(gallery, torch.arange(len(block))):
-                    query, row = hits(rows, queries[some], floor[some])
+                    query, row = hits(space, rows, queries[some], floor[some])
                     source, target = nodes[some[query].numpy()], names[row].numpy()
                     score = space.scores(source, target)
                     near = (score >= limit) & (source != target)
@@ -114,9 +114,9 @@ def _all_within(
         show((together[-1][-1] + 1) / len(space))
 
 
-def _queries(num_nodes: int) -> Iterator[list[np.ndarray]]:
-    """All nodes, as sets of sets of consecutive ones."""
-    step = QUERIES * TOGETHER
+def _queries(num_nodes: int, galleries: Galleries) -> Iterator[list[np.ndarray]]:
+    """All nodes, as sets of sets of consecutive ones; single sets if nothing is read twice."""
+    step = QUERIES * (TOGETHER if galleries.several else 1)
     for first in range(0, num_nodes, step):
         nodes = np.arange(first, min(first + step, num_nodes))
         yield np.split(nodes, range(QUERIES, nodes.size, QUERIES))

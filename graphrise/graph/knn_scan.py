@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphrise.graph import knn_space
 from graphrise.graph.knn_space import Space
 
 TILE_ROWS = 2048
-TILE_SCORES = 1 << 21
-"""Scores of one product (8 MiB): larger ones are slow to allocate, smaller ones to call."""
 GROUP = 16
 """Gallery rows of which only the best is looked at first: most groups hold nothing near."""
 SEED_ROWS = 2048
@@ -21,10 +20,11 @@ Gallery = tuple[Tensor, Tensor]
 """float32 `[G, D]`, as `Space.as_gallery` gives it, and the node of each row, int64 `[G]`."""
 
 
-def hits(gallery: Tensor, queries: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+def hits(space: Space, gallery: Tensor, queries: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
     """Pairs whose product reaches the query's floor.
 
     Args:
+        space: The vectors.
         gallery: float32 `[G, D]`.
         queries: float32 `[Q, D]`.
         floor: float32 `[Q]`.
@@ -35,7 +35,7 @@ def hits(gallery: Tensor, queries: Tensor, floor: Tensor) -> tuple[Tensor, Tenso
     count = len(gallery)
     if count % GROUP:
         gallery = torch.nn.functional.pad(gallery, (0, 0, 0, -count % GROUP))
-    product = (gallery @ queries.T).view(-1, GROUP, len(queries))
+    product = space.product(gallery, queries).view(-1, GROUP, len(queries))
     group, query = (product.amax(dim=1) >= floor).nonzero(as_tuple=True)
     near, row = (product[group, :, query] >= floor[query, None]).nonzero(as_tuple=True)
     query, row = query[near], group[near] * GROUP + row
@@ -49,7 +49,8 @@ def tiles(gallery: Gallery, at: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor
     """Gallery rows, their nodes, and the queries to compare them with, a product at a time."""
     for start in range(0, len(gallery[0]), TILE_ROWS):
         rows, nodes = (part[start : start + TILE_ROWS] for part in gallery)
-        for some in at.split(max(1, TILE_SCORES // len(rows))):
+        padded = len(rows) + -len(rows) % GROUP
+        for some in at.split(max(1, knn_space.TILE_SCORES // padded)):
             yield rows, nodes, some
 
 
@@ -98,7 +99,9 @@ class Nearest:
         k = self.scores.shape[1]
         if len(rows) <= k:
             return
-        for some in (self._everyone if at is None else at).split(max(1, TILE_SCORES // len(rows))):
+        for some in (self._everyone if at is None else at).split(
+            max(1, knn_space.TILE_SCORES // len(rows))
+        ):
             product = self._queries.index_select(0, some) @ rows.T
             # One more than k: a row may be the node itself.
             worst = product.topk(k + 1, dim=1).values[:, -1]
@@ -116,7 +119,7 @@ class Nearest:
         for rows, nodes, some in tiles(gallery, self._everyone if at is None else at):
             # index_select: four times as fast as self._queries[some].
             queries, floor = (x.index_select(0, some) for x in (self._queries, self._floor))
-            query, row = hits(rows, queries, floor)
+            query, row = hits(self._space, rows, queries, floor)
             self._waiting.append((some[query], nodes[row]))
             self._count += len(query)
             # Ranking handles all that is kept, too: not for every few.
@@ -195,11 +198,16 @@ def in_order(query: np.ndarray, score: np.ndarray, node: np.ndarray) -> np.ndarr
 
 
 class Galleries:
-    """All nodes of a space in runs of at most `block`; a single run is made once and kept."""
+    """All nodes of a space in runs of at most `block`; a single run is made once and kept.
+
+    Attributes:
+        several: There is more than one run.
+    """
 
     def __init__(self, space: Space, block: int) -> None:
         """Nothing is read yet."""
         self._space, self._block = space, block
+        self.several = len(space) > block
         self._kept: Gallery | None = None
 
     def __iter__(self) -> Iterator[Gallery]:
@@ -209,6 +217,6 @@ class Galleries:
         for start in range(0, len(self._space), self._block):
             stop = min(start + self._block, len(self._space))
             gallery = self._space.gallery(start, stop), torch.arange(start, stop)
-            if stop - start == len(self._space):
+            if not self.several:
                 self._kept = gallery
             yield gallery

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from graphrise.errors import DataError
 
+TILE_SCORES = 1 << 21
+"""Numbers of one product (8 MiB): more are not faster, fewer cost calls."""
 _READ = 1 << 16
 _GATHER = 1 << 16
 _SAMPLE = 4096
@@ -34,6 +36,7 @@ class Space:
         """Take `vectors`, at least one."""
         self.vectors, self.metric = vectors, metric
         self.best = 1.0 if metric == "cosine" else 0.0
+        self._room = torch.empty(0)
         self._slack = (vectors.shape[1] + 8) * _ROUNDING
         if metric == "l2":
             # Around their middle and at a spread of 1 float32 products are the most precise.
@@ -104,6 +107,21 @@ class Space:
             block = self.as_gallery(self.read(np.arange(first, last)))
             out[at if place is None else place[at]] = block
         return out
+
+    def product(self, gallery: Tensor, queries: Tensor) -> Tensor:
+        """Their products, in memory that the next call uses again.
+
+        Args:
+            gallery: float32 `[G, D]`, as `as_gallery` gives it.
+            queries: float32 `[Q, D]`, as `as_queries` gives it; G * Q at most TILE_SCORES.
+
+        Returns:
+            float32 `[G, Q]`.
+        """
+        size = len(gallery) * len(queries)
+        if self._room.numel() < size:
+            self._room = torch.empty(max(size, TILE_SCORES))
+        return torch.mm(gallery, queries.T, out=self._room[:size].view(len(gallery), -1))
 
     def scores(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Exact scores of pairs of nodes.

@@ -72,7 +72,7 @@ def test_a_column(tmp_path, parts, kind):
 
 
 def test_of_a_column_only_the_nodes_count(tmp_path):
-    values = [list(row) for row in VALUES]
+    values: list = [list(row) for row in VALUES]
     values[1], values[4], values[5] = None, [1.0], [np.nan, 0, 0]
     images(tmp_path, vector=as_lists(values, pa.list_(pa.float32())))
     np.testing.assert_array_equal(read(tmp_path, "vector"), VALUES[ROWS])
@@ -91,7 +91,7 @@ def test_of_a_column_only_the_nodes_count(tmp_path):
     ],
 )
 def test_wrong_values_are_named(tmp_path, row, value, what):
-    values = [list(map(float, r)) for r in VALUES]
+    values: list = [list(map(float, r)) for r in VALUES]
     values[row] = value
     images(tmp_path, (5, 2), vector=as_lists(values, pa.list_(pa.float64())))
     part, place = (0, row) if row < 5 else (1, row - 5)

@@ -30,7 +30,7 @@ def bits_of(names):
     return KINDS | {name: 16 << n for n, name in enumerate(own)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     table=entries,
     symmetric=st.sampled_from(["max", "mean", "sum"]),
@@ -69,7 +69,10 @@ def test_self_pairs_are_no_edges(tabled, read, build):
     table = [("a", "a", 1.0, None), ("b", "b", 1.0, "own"), ("a", "b", 1.0, None)]
     graph = build(tabled("ab", edges=table), GraphConfig())
     assert read.pairs(graph) == {("a", "b"): (1.0, GIVEN)}
-    assert (graph.info["counts"]["given_edges"], graph.info["counts"]["own_edges"]) == (1, 0)
+    counts = graph.info["counts"]
+    assert (counts["given_edges"], counts["own_edges"]) == (1, 0)
+    assert (counts["edges_rows"], counts["edges_self_pairs"]) == (3, 2)
+    assert graph.info["warnings"] == ["2 rows of edges with an image and itself left out"]
 
 
 def test_own_kinds_get_bits_in_the_order_of_names(tabled, read, build):

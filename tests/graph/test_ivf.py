@@ -105,9 +105,9 @@ def test_a_threshold_that_nothing_reaches(tmp_path):
 
 
 @given(
-    st.integers(2, 60), st.integers(1, 3), st.sampled_from([1, 4, 100]), st.sampled_from([3, 99])
+    st.integers(2, 40), st.integers(1, 3), st.sampled_from([1, 4, 100]), st.sampled_from([3, 99])
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_few_nodes(tmp_path_factory, num_nodes, width, top_k, block):
     vectors = np.random.default_rng(num_nodes).normal(size=(num_nodes, width))
     folder = tmp_path_factory.mktemp("few")

@@ -66,11 +66,10 @@ def assert_plain(folder, vectors, config):
 @contextmanager
 def small_blocks():
     """Block sizes that make many blocks of a few nodes."""
-    scan = {"TILE_ROWS": 4, "TILE_SCORES": 20, "SEED_ROWS": 3, "GROUP": 3}
     with (
-        mock.patch.multiple(knn_scan, **scan),
+        mock.patch.multiple(knn_scan, TILE_ROWS=4, SEED_ROWS=3, GROUP=3),
         mock.patch.multiple(knn, QUERIES=5, TOGETHER=2, EDGES_PER_PART=9),
-        mock.patch.multiple(knn_space, _READ=3, _GATHER=7),
+        mock.patch.multiple(knn_space, TILE_SCORES=20, _READ=3, _GATHER=7),
     ):
         yield
 
@@ -245,7 +244,11 @@ def test_wrong_vectors_are_named(tmp_path):
 def test_display_ends_at_1(tmp_path, monkeypatch):
     monkeypatch.setattr(knn, "QUERIES", 4)
     monkeypatch.setattr(knn, "TOGETHER", 2)
-    for config in (KnnConfig(top_k=1), KnnConfig(top_k=None, threshold=0.5)):
-        seen = []
-        knn_edges(np.eye(20) + 1, config, tmp_path, display=seen.append)
-        assert seen == [8 / 20, 16 / 20, 1.0]
+    for block, expected in ((19, [0.4, 0.8, 1.0]), (20, [0.2, 0.4, 0.6, 0.8, 1.0])):
+        for config in (
+            KnnConfig(top_k=1, block=block),
+            KnnConfig(threshold=0.5, top_k=None, block=block),
+        ):
+            seen = []
+            knn_edges(np.eye(20) + 1, config, tmp_path, display=seen.append)
+            assert seen == expected

@@ -42,7 +42,7 @@ def capped(log, cap, support):
     return clicked, shown, cut
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(log=entries, cap=st.integers(2, 4), support=st.integers(1, 2))
 def test_rates_of_long_lists_equal_plain_python(tabled, read, build, log, cap, support):
     graph = build(
@@ -55,7 +55,7 @@ def test_rates_of_long_lists_equal_plain_python(tabled, read, build, log, cap, s
     assert all(0 < rate <= 1 for rate in found.values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(log=entries, cap=st.integers(2, 4), support=st.integers(1, 2))
 def test_counts_of_long_lists_equal_plain_python(tabled, read, build, log, cap, support):
     graph = build(

@@ -61,7 +61,7 @@ def truth_of(tables, config, plain, plain_pairs, of_columns):
     return kinds, truth.merged(kinds)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     tables=everything,
     weighting=st.sampled_from(EXACT),
@@ -159,7 +159,7 @@ def split_into_parts(folder, seed, as_name):
             pq.write_table(part, home / f"part-{(number + seed) % 3}.parquet")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(tables=everything, seed=st.integers(0, 99), as_name=st.booleans())
 def test_order_and_part_files_change_nothing(tabled, build, tables, seed, as_name):
     config = GraphConfig(coclick=CoclickConfig(top_k=1), given=GivenConfig(top_k=1))
@@ -182,7 +182,7 @@ def test_blocks_and_batches_change_nothing(tabled, build, monkeypatch, weighting
     folder = tabled(range(40), impressions=table, edges=[(n, n + 1, 1.0) for n in range(9)])
     config = GraphConfig(coclick=CoclickConfig(weighting=weighting))
     one = contents(build(folder, config))
-    monkeypatch.setattr(engine_duckdb, "_BLOCK_PAIRS", 5)
+    monkeypatch.setattr(engine_duckdb, "_BLOCK_PAIRS", 300)
     monkeypatch.setattr(writer, "_BATCH", 3)
     assert contents(build(folder, config)) == one
     assert one[2]["coclick_pairs"] > 200
@@ -262,7 +262,7 @@ def test_a_kind_asked_for_without_its_table(tabled, build):
 
 
 @pytest.mark.parametrize("weighting", ["idf_cosine", "jaccard", "shared_queries"])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(table=listed(queries, images, clicks), support=st.integers(1, 2))
 def test_clicks_alone(tabled, of_columns, plain, read, build, weighting, table, support):
     config = GraphConfig(coclick=CoclickConfig(weighting=weighting, support=support, top_k=None))
@@ -282,7 +282,7 @@ def test_clicks_alone_have_no_result_lists(tabled, build, weighting):
     assert not (folder / "graph").exists()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(tables=everything)
 def test_clicks_and_impressions_add_up(tabled, of_columns, plain, read, build, tables):
     config = GraphConfig(coclick=CoclickConfig(top_k=None))

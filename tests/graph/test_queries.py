@@ -58,7 +58,7 @@ def test_normalizing_twice_is_normalizing_once(text):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     table=st.lists(
         st.tuples(st.integers(0, 2), spelt, st.sampled_from("abcd"), st.integers(0, 4)),
@@ -92,7 +92,7 @@ def check_labels(got, want):
 
 
 @pytest.mark.parametrize("weighting", ["share", "idf"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     table=st.lists(
         st.tuples(st.sampled_from("wxyz"), st.sampled_from("abcdef"), st.integers(0, 4)),
@@ -126,7 +126,7 @@ def test_which_queries_are_labels(
 
 
 @pytest.mark.parametrize("weighting", ["share", "idf"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     table=st.lists(
         st.tuples(st.sampled_from("vwxyz"), st.sampled_from("abc"), st.integers(1, 4)),
@@ -190,7 +190,9 @@ def test_queries_without_a_letter_are_left_out(tabled, read, build, weighting):
     assert set(read.pairs(graph)) == {("c", "d")}
     assert set(read.labels(graph)) == {"c", "d"}
     assert graph.vocabulary["queries"] == ["q"]
-    assert graph.info["counts"]["clicks"] == 2
+    counts = graph.info["counts"]
+    assert (counts["clicks"], counts["clicks_without_query"]) == (2, 2 * len(EMPTY))
+    assert graph.info["warnings"] == ["8 clicks for a query of white space only left out"]
 
 
 def test_without_normalizing_only_the_empty_query_is_left_out(tabled, read, build):
@@ -198,6 +200,7 @@ def test_without_normalizing_only_the_empty_query_is_left_out(tabled, read, buil
     graph = build(tabled("ab", clicks=table), GraphConfig(queries=QueryConfig(normalize=False)))
     assert sorted(graph.vocabulary["queries"]) == sorted([*EMPTY[1:], "A", "a"])
     assert read.pairs(graph) == {}
+    assert graph.info["counts"]["clicks_without_query"] == 1
 
 
 @pytest.mark.parametrize("normalize", [True, False])
