@@ -7,10 +7,10 @@ warm: what is timed is the work, not the disk.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -35,6 +35,7 @@ from graphrise.loader.batch import neighbor_loader, without_edges
 from graphrise.loader.images import ImageReader
 from graphrise.loader.sampler import PairSampler
 from graphrise.ops.counter_random import counter_uniform
+from graphrise.train.folder import peak_mib
 
 NODES, EDGES = 20_000_000, 200_000_000
 BATCHES, BATCH_SIZE, NEIGHBORS = 1000, 512, 1
@@ -154,7 +155,7 @@ def _serve(folder: Path, batches: int, *, mapped: bool) -> dict[str, Any]:
     before = _status("VmRSS")
     # The peak so far, of the imports, is forgotten where the system lets us.
     refs = Path("/proc/self/clear_refs")
-    if refs.is_file():
+    with contextlib.suppress(OSError):
         refs.write_text("5")
     opening = []
     for _ in range(5 if mapped else 1):
@@ -182,9 +183,7 @@ def _status(name: str) -> float:
     """Resident memory of this process in MiB, now or at its peak."""
     status = Path("/proc/self/status")
     if not status.is_file():
-        # The peak since the process began, in KiB (macOS: bytes).
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return peak_mib()  # since the process began
     line = next(x for x in status.read_text().splitlines() if x.startswith(f"{name}:"))
     return int(line.split()[1]) / 2**10
 

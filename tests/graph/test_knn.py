@@ -205,15 +205,53 @@ def test_thousands_of_equal_vectors(tmp_path):
     assert of[2198] == [(0, 1.0), (2, 1.0), (4, 1.0)]
 
 
+def scored(monkeypatch, space, scan):
+    """How many pairs each call compared exactly."""
+    seen = mock.Mock(wraps=space.scores)
+    with monkeypatch.context() as patch:
+        patch.setattr(space, "scores", seen)
+        scan()
+    return [call.args[0].size for call in seen.call_args_list]
+
+
 def test_equal_vectors_end_the_search(monkeypatch):
     space = knn_space.Space(np.ones((50, 2), dtype=np.float32), "cosine")
     one = knn_scan.Nearest(space, np.arange(5), 3, -np.inf)
     knn_scan.scan_all([one], knn_scan.Galleries(space, 50))
-    seen = mock.Mock(wraps=space.scores)
-    monkeypatch.setattr(space, "scores", seen)
-    one.scan((space.gallery(0, 50), torch.arange(50)))
-    one.rank()
-    assert seen.call_args.args[0].size == 0
+    more = [(space.gallery(0, 50), torch.arange(50))]
+    assert scored(monkeypatch, space, lambda: knn_scan.scan_all([one], more)) == [0]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_few_pairs_are_compared_exactly(monkeypatch, metric):
+    vectors = np.random.default_rng(7).normal(size=(8000, 30)).astype(np.float32)
+    space = knn_space.Space(vectors, metric)
+    nodes, k = np.arange(40), 5
+    gallery = space.gallery(0, 8000), torch.arange(8000)
+
+    def scan(one):
+        one.scan(gallery)
+        one.rank()
+
+    plain, seeded = (knn_scan.Nearest(space, nodes, k, -np.inf) for _ in range(2))
+    of_plain = scored(monkeypatch, space, lambda: scan(plain))
+    # Without a seed all of the first tile is; then what was found rules out most.
+    assert 40 * 2047 <= of_plain[0] <= 40 * 2048
+    assert sum(of_plain[1:]) < 40 * 4 * k
+    seeded.seed(gallery[0][:2000])
+    floor = seeded._floor.clone()
+    assert sum(scored(monkeypatch, space, lambda: scan(seeded))) < 40 * 6 * k
+    assert (seeded._floor >= floor).all()
+    np.testing.assert_array_equal(seeded.found, plain.found)
+
+
+def test_order():
+    query = np.array([1, 0, 1, 0, 1, 1])
+    score = np.array([0.0, -2.0, -0.0, 3.0, 1.0, -1.0], dtype=np.float32)
+    node = np.array([9, 1, 4, 2, 7, 3])
+    assert knn_scan.in_order(query, score, node).tolist() == [3, 1, 4, 2, 0, 5]
+    swapped = np.array([4, 1, 9, 2, 7, 3])
+    assert knn_scan.in_order(query, score, swapped).tolist() == [3, 1, 4, 0, 2, 5]
 
 
 def test_rounding_hides_no_neighbour(tmp_path):
