@@ -143,10 +143,9 @@ def _nodes_of(file: Path, image_ids: pa.ChunkedArray) -> np.ndarray:
         row = pc.index(pc.is_null(ids), True).as_py()
         raise DataError(f"{file}: column 'image_id', row {row}: is null")
     try:
-        ids = ids.cast(image_ids.type)
+        found = pc.index_in(ids, value_set=image_ids.combine_chunks())
     except pa.ArrowException as error:
         raise DataError(f"{file}: column 'image_id': {error}") from error
-    found = pc.index_in(ids, value_set=image_ids.combine_chunks())
     return found.fill_null(-1).to_numpy().astype(np.int64)
 
 

@@ -120,9 +120,10 @@ def test_nothing_there(tmp_path):
 
 def embed_file(path, order, values=VALUES, ids=IDS):
     path.parent.mkdir(exist_ok=True)
+    order = list(order)
     table = {
         "embedding": as_lists([values[n] for n in order], pa.list_(pa.float32(), 3)),
-        "image_id": pa.array([ids[n] for n in order], type=pa.array(ids).type),
+        "image_id": pa.array(ids).take(pa.array(order, type=pa.int64())),
     }
     pq.write_table(pa.table(table), path)
 
@@ -157,6 +158,8 @@ def test_wrong_files_are_named(tmp_path):
     fails(folder, "bare.parquet", "bare.parquet", "'embedding' is missing")
     embed_file(tmp_path / "numbers.parquet", range(7), ids=range(7))
     fails(folder, "numbers.parquet", "numbers.parquet", "int64", "string")
+    embed_file(tmp_path / "floats.parquet", range(7), ids=np.arange(7.0))
+    fails(folder, "floats.parquet", "floats.parquet", "double", "string")
     embed_file(tmp_path / "null.parquet", range(7), ids=[*IDS[:5], None, "i6"])
     fails(folder, "null.parquet", "null.parquet", "row 5", "is null")
     (tmp_path / "text.parquet").write_text("no")
@@ -167,11 +170,18 @@ def test_wrong_files_are_named(tmp_path):
     fails(folder, "nan.parquet", "column 'embedding', row 2 (image_id 'i3')", "NaN")
 
 
-def test_ids_of_another_width(tmp_path):
+@pytest.mark.parametrize(
+    ("ids", "same"),
+    [
+        (np.arange(7, dtype=np.int32), list(range(7))),
+        (pa.array(IDS, type=pa.large_string()), IDS),
+        (IDS, pa.array(IDS, type=pa.large_string())),
+    ],
+)
+def test_ids_of_another_width(tmp_path, ids, same):
     folder = images(tmp_path)
-    ids = np.arange(7, dtype=np.int32)
     embed_file(folder / "e.parquet", range(7), ids=ids)
-    np.testing.assert_array_equal(read(folder, "e.parquet", ids=list(range(7))), VALUES[ROWS])
+    np.testing.assert_array_equal(read(folder, "e.parquet", ids=same), VALUES[ROWS])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -147,7 +147,7 @@ def test_probes_are_the_fewest_that_reach_the_recall():
     space = Space(vectors, "cosine")
     lists = ivf.Lists(space, np.random.default_rng(0))
     home = lists.nearest(space.read(np.arange(1500)), 1)[:, 0]
-    sample = np.arange(0, 1500, 5)
+    sample = np.arange(0, 1500, 25)
     truth = knn_scan.Nearest(space, sample, 4, -np.inf)
     knn_scan.scan_all([truth], knn_scan.Galleries(space, 10_000))
     order = lists.nearest(truth.read, lists.count)
@@ -158,11 +158,43 @@ def test_probes_are_the_fewest_that_reach_the_recall():
     per_node = [
         (np.array(rank) < p).mean(axis=1).std() / len(sample) ** 0.5 for p in range(lists.count + 1)
     ]
-    for recall in (0.3, 0.75, 0.95):
-        probes = lists.probes(truth.read, home, truth.found, recall)
+    more = 0
+    for recall in np.linspace(0.3, 0.99, 100):
         fewest = next(p for p, s in enumerate(share) if s >= recall)
-        asked = recall + per_node[fewest]
-        assert share[probes] >= asked > share[probes - 1]
+        # The sample's standard error on top.
+        asked = next(p for p, s in enumerate(share) if s >= min(1, recall + per_node[fewest]))
+        assert lists.probes(truth.read, home, truth.found, recall) == asked
+        more += asked > fewest
+    assert more > 0
+
+
+def test_recall_is_measured_on_other_nodes(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ivf, "_recall", lambda truth, ours: seen.append((truth, ours)) or 0.5)
+    probes = ivf.Lists.probes
+    tuned = []
+    monkeypatch.setattr(
+        ivf.Lists, "probes", lambda *given: tuned.append(given[1]) or probes(*given)
+    )
+    _, summary = edges(tmp_path, clustered(101), recall=0.9)
+    assert (summary["recall"], summary["recall_sample"]) == (0.5, 50)
+    assert len(tuned[0]) == 51
+    assert seen[0][0].shape == seen[0][1].shape == (50, 5)
+
+
+def test_samples_are_seeded(tmp_path, monkeypatch):
+    monkeypatch.setattr(ivf, "SAMPLE", 30)
+    monkeypatch.setattr(ivf, "_PER_LIST", 3)
+    first, again = (edges(tmp_path, clustered(800), recall=0.7) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_centres_are_as_long_as_the_vectors(metric):
+    space = Space(clustered(500), metric)
+    centres = ivf.Lists(space, np.random.default_rng(0))._centres[:, :16].numpy()
+    length = np.linalg.norm(centres, axis=1)
+    assert (np.abs(length - 1).max() < 1e-5) == (metric == "cosine")
 
 
 class FakeGpu:

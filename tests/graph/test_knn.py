@@ -267,6 +267,29 @@ def test_rounding_hides_no_neighbour(tmp_path):
     assert_plain(tmp_path, far, KnnConfig(metric="l2", top_k=3))
 
 
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("spread", [1e-4, 1.0, 1e4])
+def test_products_promise_no_more_than_they_keep(metric, spread):
+    random = np.random.default_rng(8)
+    vectors = random.normal(size=300) + spread * random.normal(size=(400, 300))
+    vectors[200:] = vectors[:200] + 1e-6 * random.normal(size=(200, 300))
+    space = knn_space.Space(vectors.astype(np.float32), metric)
+    read = space.read(np.arange(400))
+    product = space.product(space.as_gallery(read), space.as_queries(read)).T.flatten()
+    source, target = np.divmod(np.arange(400 * 400), 400)
+    score = torch.from_numpy(space.scores(source, target))
+    queries = read[source]
+    assert (space.floor(queries, score) <= product).all()
+    assert (space.promised(queries, product) <= score).all()
+
+
+def test_l2_is_centred_and_scaled():
+    vectors = np.random.default_rng(9).normal(1000, 50, size=(5000, 4))
+    read = knn_space.Space(vectors, "l2").read(np.arange(5000)).numpy()
+    assert np.abs(read.mean(axis=0)).max() < 0.05
+    assert abs(np.square(read).sum(axis=1).mean() - 1) < 0.05
+
+
 def test_wrong_vectors_are_named(tmp_path):
     vectors = np.ones((6, 2))
     vectors[4] = 0
