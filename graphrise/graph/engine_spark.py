@@ -26,6 +26,7 @@ class SparkEngine:
             ConfigError: pyspark or Java is missing.
         """
         try:
+            from pyspark import SparkContext
             from pyspark.errors.exceptions.base import PySparkRuntimeError
             from pyspark.sql import SparkSession
         except ImportError as error:
@@ -36,6 +37,7 @@ class SparkEngine:
         self._spill = spill
         active = SparkSession.getActiveSession()
         self._own = active is None
+        self._started_java = SparkContext._gateway is None
         try:
             if active is None:
                 builder: Any = SparkSession.builder
@@ -96,6 +98,23 @@ class SparkEngine:
         self._interrupts.close()
         if self._own:
             self._session.stop()
+            if self._started_java:
+                _end_java()
+
+
+def _end_java() -> None:
+    """End the Java process, which outlives its sessions.
+
+    It holds memory, and the files of a later session would go into the spill folder of its first
+    one, made anew.
+    """
+    from pyspark import SparkContext
+
+    gateway: Any = SparkContext._gateway
+    SparkContext._gateway = SparkContext._jvm = None
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # what it waits for
+    gateway.proc.wait()
 
 
 class _Interrupts:
