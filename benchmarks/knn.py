@@ -22,7 +22,7 @@ from benchmarks.rows import Row
 from graphrise.config.graph import KnnConfig
 from graphrise.graph.embeddings import read_embeddings
 from graphrise.graph.knn import knn_edges
-from graphrise.graph.knn_scan import Galleries, Nearest, scan_all
+from graphrise.graph.knn_search import SPARE, Nearest
 from graphrise.graph.knn_space import Space
 
 EXCUSED = 1e-6
@@ -239,14 +239,14 @@ def _exact_search(
 ) -> tuple[list[float], np.ndarray]:
     """Seconds for some nodes' nearest among all, three times; and the nearest of others."""
     space = Space(np.load(file, mmap_mode="r"), "cosine")
-    galleries = Galleries(space, len(space))
-    # Read and kept here: a full search reads it once, too.
-    truth = _nearest(space, checked, k, galleries).found
-    sets = np.array_split(timed, max(1, timed.size // 1024))
-    seconds = [
-        _seconds(lambda: [_nearest(space, nodes, k, galleries) for nodes in sets]) for _ in range(3)
-    ]
-    return seconds, truth
+    room = np.empty((checked.size, k), np.float32), np.empty((checked.size, k), np.int64)
+    truth = Nearest(checked, -np.inf, *room)
+    index = space.flat_index()
+    truth.search(space, index, len(space), lambda done: None)
+    # The index still holds all nodes: a full search fills it once, too.
+    queries = space.read(timed)
+    seconds = [_seconds(lambda: index.search(queries, k + 1 + SPARE)) for _ in range(3)]
+    return seconds, truth.found
 
 
 def _in_child(file: Path, config: KnnConfig, folder: Path, checked: np.ndarray) -> dict[str, Any]:
@@ -289,12 +289,6 @@ def _columns(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 def _edges(vectors: np.ndarray, config: KnnConfig) -> None:
     with tempfile.TemporaryDirectory() as folder:
         knn_edges(vectors, config, Path(folder))
-
-
-def _nearest(space: Space, nodes: np.ndarray, k: int, galleries: Galleries) -> Nearest:
-    one = Nearest(space, nodes, k, -np.inf)
-    scan_all([one], galleries)
-    return one
 
 
 def _torch_loop(unit: torch.Tensor, k: int) -> None:

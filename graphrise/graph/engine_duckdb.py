@@ -14,8 +14,8 @@ from graphrise.config import EngineConfig
 from graphrise.errors import DataError, GraphriseError
 from graphrise.graph.engine import Stages
 
-_BLOCK_PAIRS = 4_000_000
-"""Groups of so many pairs stay near the processor's caches: twice as fast as one large block."""
+_BLOCK_PAIRS = 3_000_000
+"""Groups of so many pairs stay near the caches; for each block of them all rows are read anew."""
 _MOST_BLOCKS = 4096
 _SHARE = 0.75
 """Of the memory allowed: the rest is for Python, Arrow and what DuckDB does not count."""

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
+from numpy.lib.format import open_memmap
 
 from graphrise.config.graph import KnnConfig
 from graphrise.data.files import whole_file
 from graphrise.graph import store
-from graphrise.graph.ivf import search_lists
-from graphrise.graph.knn_scan import Galleries, Nearest, hits, in_order, scan_all, tiles
-from graphrise.graph.knn_space import Space
+from graphrise.graph.ivf import search_ivf
+from graphrise.graph.knn_search import Nearest, Show, on_gpu
+from graphrise.graph.knn_space import Space, even
 
-QUERIES = 1024
+QUERIES = 4096
+"""Nodes whose neighbours, any number each, are searched at a time."""
 TOGETHER = 16
-"""Sets of QUERIES that share one reading of a gallery too large to be kept."""
+"""Sets of QUERIES that share one reading of blocks."""
 EDGES_PER_PART = 4_000_000
-
-Edges = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-"""Takes sources (int64, rising from call to call), targets (int64) and scores (float32)."""
-Show = Callable[[float], None]
 
 
 def knn_edges(
@@ -37,6 +33,11 @@ def knn_edges(
     display: Show | None = None,
 ) -> tuple[list[Path], dict[str, Any]]:
     """Find each node's nearest and write them as directed edges.
+
+    FAISS searches, in float32; what it finds, and for `top_k` a few more, is scored in float64.
+    So weights are exact, and so is the choice of neighbours unless more than those few lie within
+    float32 rounding of the last one: among many equal vectors FAISS chooses. With `top_k` None no
+    pair is missed.
 
     Args:
         vectors: `[N, D]`, finite, float16, float32 or float64; may be memory-mapped.
@@ -54,7 +55,7 @@ def knn_edges(
         DataError: A vector of zeros (cosine), or one too far from the others (l2).
     """
     space = Space(vectors, config.metric)
-    show = display or (lambda fraction: None)
+    show = display or (lambda done: None)
     parts = _Parts(folder, config.metric, len(space))
     at_least = -np.inf
     if config.threshold is not None:
@@ -64,62 +65,54 @@ def knn_edges(
         "metric": config.metric,
         **dict.fromkeys(("lists", "probes", "recall", "recall_sample")),
     }
-    galleries = Galleries(space, config.block)
     k = len(space) - 1 if config.top_k is None else min(config.top_k, len(space) - 1)
     if config.top_k is None:
-        _all_within(space, at_least, galleries, parts.add, show)
-    elif k and len(space) <= config.exact_up_to:
-        _exact(space, k, at_least, galleries, parts.add, show)
+        _all_within(space, at_least, config.block, parts, show)
     elif k:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            found = search_lists(space, k, at_least, config, Path(scratch), parts.add, show)
-        summary |= {"index": "ivf", **found}
+            scores, found = (
+                open_memmap(Path(scratch) / name, mode="w+", dtype=dtype, shape=(len(space), k))
+                for name, dtype in (("scores.npy", np.float32), ("found.npy", np.int64))
+            )
+            nearest = Nearest(np.arange(len(space)), at_least, scores, found)
+            if len(space) <= config.exact_up_to:
+                index = on_gpu(space.flat_index(), nearest.candidates)
+                nearest.search(space, index, config.block, show)
+            else:
+                summary |= {"index": "ivf"} | search_ivf(space, nearest, config, show)
+            for some in even(len(space), max(1, EDGES_PER_PART // k)):
+                there = found[some] >= 0
+                source = np.repeat(nearest.nodes[some], there.sum(axis=1))
+                parts.add(source, found[some][there], scores[some][there])
     files = parts.close()
     return files, summary | {"edges_dropped_not_positive": parts.dropped}
 
 
-def _exact(
-    space: Space, k: int, at_least: float, galleries: Galleries, add: Edges, show: Show
-) -> None:
-    for together in _queries(len(space), galleries):
-        some = [Nearest(space, nodes, k, at_least) for nodes in together]
-        scan_all(some, galleries)
-        for one in some:
-            add(*one.edges())
-        show((some[-1].nodes[-1] + 1) / len(space))
-
-
-def _all_within(
-    space: Space, at_least: float, galleries: Galleries, add: Edges, show: Show
-) -> None:
+def _all_within(space: Space, at_least: float, block: int, parts: _Parts, show: Show) -> None:
     """Every pair of at least a score: no limit per node."""
-    limit = np.float32(at_least)
-    for together in _queries(len(space), galleries):
-        read = [space.read(nodes) for nodes in together]
-        floors = [space.floor(block, torch.full((len(block),), float(limit))) for block in read]
-        found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in together]
-        for gallery in galleries:
-            for nodes, block, floor, into in zip(together, read, floors, found, strict=True):
-                queries = space.as_queries(block)
-                for rows, names, some in tiles(gallery, torch.arange(len(block))):
-                    query, row = hits(space, rows, queries[some], floor[some])
-                    source, target = nodes[some[query].numpy()], names[row].numpy()
-                    score = space.scores(source, target)
-                    near = (score >= limit) & (source != target)
-                    into.append((source[near], target[near], score[near]))
-        for nodes, into in zip(together, found, strict=True):
-            source, target, score = map(np.concatenate, zip(*into, strict=True))
-            order = in_order(source - nodes[0], score, target)
-            add(source[order], target[order], score[order])
-        show((together[-1][-1] + 1) / len(space))
+    import faiss
 
-
-def _queries(num_nodes: int, galleries: Galleries) -> Iterator[list[np.ndarray]]:
-    """All nodes, as sets of sets of consecutive ones; single sets if nothing is read twice."""
-    step = QUERIES * (TOGETHER if galleries.several else 1)
-    for first in range(0, num_nodes, step):
-        nodes = np.arange(first, min(first + step, num_nodes))
-        yield np.split(nodes, range(QUERIES, nodes.size, QUERIES))
+    index = faiss.IndexFlatIP(space.vectors.shape[1] + 2)  # range_search is not for GPUs
+    starts = range(0, len(space), block)
+    together = QUERIES * (TOGETHER if len(starts) > 1 else 1)
+    for those in even(len(space), together):
+        nodes = np.arange(those.start, those.stop)
+        pairs = []
+        for start in starts:
+            if len(starts) > 1 or those.start == 0:
+                space.fill(index, start, block, space.lifted)
+            for some in even(nodes.size, QUERIES):
+                queries = space.lifted_queries(nodes[some], at_least)
+                limits, _, found = index.range_search(queries, 0.0)
+                source = np.repeat(nodes[some], np.diff(limits.astype(np.int64)))
+                target = found + start
+                score = space.scores(source, target[:, None])[:, 0]
+                near = (score >= np.float32(at_least)) & (source != target)
+                pairs.append((source[near], target[near], score[near]))
+        source, target, score = map(np.concatenate, zip(*pairs, strict=True))
+        order = np.lexsort((target, -score, source))
+        parts.add(source[order], target[order], score[order])
+        show(those.stop / len(space))
 
 
 class _Parts:

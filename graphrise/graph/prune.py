@@ -12,6 +12,20 @@ select source, target, weight from (
   from ({rows}) where weight > 0 and weight >= cast({min_weight!r} as float)
 ) where place <= {top_k}
 """
+# With one integer to sort by, engines keep k a node in passing and sort nothing.
+_BEST_KEYS = """
+select source, key from (
+  select source, key, row_number() over (partition by source order by key desc) as place
+  from ({rows})
+) where place <= {top_k}
+"""
+_FROM_KEYS = """
+select source, target, cast(cast(units as double) / {one} as float) as weight from (
+  select source, cast(2147483647 - key % 2147483648 as int) as target,
+    (key - key % 2147483648) / 2147483648 as units
+  from ({rows})
+) where units > 0 and cast(cast(units as double) / {one} as float) >= cast({min_weight!r} as float)
+"""
 # Weights of the two directions are equal here.
 _EITHER = """
 select least(source, target) as a, greatest(source, target) as b, max(weight) as weight
@@ -37,6 +51,29 @@ def best(rows: str, config: CoclickConfig | SimilarConfig | GivenConfig) -> str:
         config: `min_weight` and `top_k`; among equal weights the lowest target wins.
     """
     return _BEST.format(rows=rows, min_weight=config.min_weight, top_k=config.top_k or _ALL)
+
+
+def key(units: str, target: str) -> str:
+    """Expression of one integer that is larger for more units, then for a lower target.
+
+    Args:
+        units: Expression, a bigint in `[0, 2^31]`.
+        target: Expression, a node.
+    """
+    return f"({units}) * 2147483648 + (2147483647 - {target})"
+
+
+def best_keys(rows: str, config: CoclickConfig, one: int) -> str:
+    """SELECT of the rows (source, target, weight) that their source keeps.
+
+    Args:
+        rows: SELECT of source and `key`, every pair in both directions with equal units.
+        config: `min_weight` and `top_k`; among equal units the lowest target wins.
+        one: Units of a weight of 1.
+    """
+    if config.top_k is not None:
+        rows = _BEST_KEYS.format(rows=rows, top_k=config.top_k)
+    return _FROM_KEYS.format(rows=rows, min_weight=config.min_weight, one=one)
 
 
 def at_least(table: str, min_weight: float) -> str:

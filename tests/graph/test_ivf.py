@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrise.config.graph import KnnConfig
-from graphrise.graph import ivf, knn_scan
+from graphrise.graph import ivf, knn_search
 from graphrise.graph.knn import knn_edges
 from graphrise.graph.knn_space import Space
 
@@ -129,41 +128,37 @@ def test_equal_vectors(tmp_path):
 def test_threads_change_nothing(tmp_path):
     vectors = clustered(1500, seed=3)
     results = []
-    threads = faiss.omp_get_max_threads(), torch.get_num_threads()
+    threads = faiss.omp_get_max_threads()
     try:
         for number in (1, 2, 3):
             faiss.omp_set_num_threads(number)
-            torch.set_num_threads(number)
             found, summary = edges(tmp_path, vectors, recall=0.9)
             results.append((list(found.items()), summary))
     finally:
-        faiss.omp_set_num_threads(threads[0])
-        torch.set_num_threads(threads[1])
+        faiss.omp_set_num_threads(threads)
     assert results[0] == results[1] == results[2]
 
 
 def test_probes_are_the_fewest_that_reach_the_recall():
     vectors = clustered(1500)
     space = Space(vectors, "cosine")
-    lists = ivf.Lists(space, np.random.default_rng(0))
-    home = lists.nearest(space.read(np.arange(1500)), 1)[:, 0]
+    index = ivf.train(space, np.random.default_rng(0))
+    home = index.quantizer.search(space.read(np.arange(1500)), 1)[1][:, 0]
     sample = np.arange(0, 1500, 25)
-    truth = knn_scan.Nearest(space, sample, 4, -np.inf)
-    knn_scan.scan_all([truth], knn_scan.Galleries(space, 10_000))
-    order = lists.nearest(truth.read, lists.count)
-    rank = [
-        [list(o).index(home[j]) for j in row] for o, row in zip(order, truth.found, strict=True)
-    ]
-    share = [float((np.array(rank) < p).mean()) for p in range(lists.count + 1)]
+    truth = np.argsort(-vectors @ vectors.T, axis=1)  # any neighbours will do
+    found = truth[sample, 1:5]
+    order = index.quantizer.search(space.read(sample), index.nlist)[1]
+    rank = [[list(o).index(home[j]) for j in row] for o, row in zip(order, found, strict=True)]
+    share = [float((np.array(rank) < p).mean()) for p in range(index.nlist + 1)]
     per_node = [
-        (np.array(rank) < p).mean(axis=1).std() / len(sample) ** 0.5 for p in range(lists.count + 1)
+        (np.array(rank) < p).mean(axis=1).std() / len(sample) ** 0.5 for p in range(index.nlist + 1)
     ]
     more = 0
     for recall in np.linspace(0.3, 0.99, 100):
         fewest = next(p for p, s in enumerate(share) if s >= recall)
         # The sample's standard error on top.
         asked = next(p for p, s in enumerate(share) if s >= min(1, recall + per_node[fewest]))
-        assert lists.probes(truth.read, home, truth.found, recall) == asked
+        assert ivf.probes_for(space, index, sample, found, recall) == asked
         more += asked > fewest
     assert more > 0
 
@@ -171,11 +166,8 @@ def test_probes_are_the_fewest_that_reach_the_recall():
 def test_recall_is_measured_on_other_nodes(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(ivf, "_recall", lambda truth, ours: seen.append((truth, ours)) or 0.5)
-    probes = ivf.Lists.probes
-    tuned = []
-    monkeypatch.setattr(
-        ivf.Lists, "probes", lambda *given: tuned.append(given[1]) or probes(*given)
-    )
+    probes, tuned = ivf.probes_for, []
+    monkeypatch.setattr(ivf, "probes_for", lambda *given: tuned.append(given[2]) or probes(*given))
     _, summary = edges(tmp_path, clustered(101), recall=0.9)
     assert (summary["recall"], summary["recall_sample"]) == (0.5, 50)
     assert len(tuned[0]) == 51
@@ -191,8 +183,8 @@ def test_samples_are_seeded(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_centres_are_as_long_as_the_vectors(metric):
-    space = Space(clustered(500), metric)
-    centres = ivf.Lists(space, np.random.default_rng(0))._centres[:, :16].numpy()
+    index = ivf.train(Space(clustered(500), metric), np.random.default_rng(0))
+    centres = index.quantizer.reconstruct_n(0, index.nlist)
     length = np.linalg.norm(centres, axis=1)
     assert (np.abs(length - 1).max() < 1e-5) == (metric == "cosine")
 
@@ -219,18 +211,38 @@ def test_indexes_go_to_the_gpu(tmp_path, gpus):
         found, _ = edges(tmp_path, vectors)
     assert found == edges(tmp_path, vectors)[0]
     kinds = [(r, device, type(index)) for r, device, index in fake.moved]
-    flat = [("resources", 0, faiss.IndexFlatL2), ("resources", 0, faiss.IndexFlatIP)]
-    assert kinds == (flat if gpus else [])
+    flat = ("resources", 0, faiss.IndexFlatIP)
+    assert kinds == ([flat, flat, ("resources", 0, faiss.IndexIVFFlat)] if gpus else [])
 
 
-def test_more_lists_than_a_gpu_ranks_stay_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(ivf, "_GPU_LIMIT", 3)
-    space = Space(clustered(200), "cosine")
-    lists = ivf.Lists(space, np.random.default_rng(0))
-    monkeypatch.setattr(lists, "_index", None)
-    assert lists.nearest(space.read(np.arange(5)), 4).shape == (5, 4)
-    with pytest.raises(AttributeError):
-        lists.nearest(space.read(np.arange(5)), 3)
+def test_an_exact_search_goes_to_the_gpu_unless_it_finds_too_many(tmp_path):
+    fake = FakeGpu(1)
+    with fake.patch, mock.patch.object(knn_search, "_GPU_LIMIT", 12):
+        edges(tmp_path, clustered(100), metric="l2", top_k=7, exact_up_to=100)
+        edges(tmp_path, clustered(100), metric="l2", top_k=8, exact_up_to=100)
+    assert [type(index) for _, _, index in fake.moved] == [faiss.IndexFlatL2]
+
+
+def test_more_lists_than_a_gpu_ranks_stay_on_the_cpu(tmp_path):
+    fake = FakeGpu(1)
+    with fake.patch, mock.patch.object(knn_search, "_GPU_LIMIT", 10):
+        edges(tmp_path, clustered(400), top_k=1, recall=1.0)
+    assert faiss.IndexIVFFlat not in [type(index) for _, _, index in fake.moved]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("product", [1, 40, 1 << 21])
+def test_batches_find_what_the_index_finds(monkeypatch, metric, product):
+    monkeypatch.setattr(knn_search, "_PRODUCT", product)
+    space = Space(clustered(600), metric)
+    index = ivf.train(space, np.random.default_rng(0))
+    space.fill(index, 0, 300)
+    index.nprobe = 2
+    queries = space.read(np.arange(200, 600))
+    found = knn_search._batch_search(index, queries, 60)
+    expected = index.search(queries, 60)[1]
+    assert (expected < 0).any()
+    np.testing.assert_array_equal(np.sort(found), np.sort(expected))
 
 
 def test_display_rises_to_1(tmp_path, monkeypatch):

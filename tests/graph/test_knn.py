@@ -7,36 +7,45 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from graphrise.config.graph import KnnConfig
 from graphrise.errors import DataError
-from graphrise.graph import knn, knn_scan, knn_space, store
+from graphrise.graph import knn, knn_search, knn_space, store
 from graphrise.graph.knn import knn_edges
 
 
-def plain_edges(vectors, config):
-    """(source, target, weight) in order, and how many were dropped; float64, rounded last."""
+def plain_scores(vectors, metric):
+    """All pairs, `[N, N]`: float64, rounded last."""
     x = np.asarray(vectors, dtype=np.float64)
-    if config.metric == "cosine":
+    if metric == "cosine":
         # vecdot as one rounding: a matrix product of equal rows need not give equal numbers.
         squared = np.vecdot(x, x)
-        scores = np.array([np.vecdot(row, x) / np.sqrt(np.vecdot(row, row) * squared) for row in x])
+        scores = [np.vecdot(row, x) / np.sqrt(np.vecdot(row, row) * squared) for row in x]
     else:
-        scores = -np.array([np.sqrt(np.vecdot(x - row, x - row)) for row in x])
-    scores = scores.astype(np.float32)
-    limit = -np.inf
-    if config.threshold is not None:
-        limit = np.float32(config.threshold if config.metric == "cosine" else -config.threshold)
+        scores = [-np.sqrt(np.vecdot(x - row, x - row)) for row in x]
+    return np.array(scores).astype(np.float32)
+
+
+def limit_of(config):
+    if config.threshold is None:
+        return -np.inf
+    return np.float32(config.threshold if config.metric == "cosine" else -config.threshold)
+
+
+def weight_of(score, metric):
+    weight = score if metric == "cosine" else 1 / (1 - score.astype(np.float64))
+    return weight.astype(np.float32)
+
+
+def plain_edges(vectors, config):
+    """(source, target, weight) in order, and how many were dropped."""
     edges, dropped = [], 0
-    for i, row in enumerate(scores):
+    for i, row in enumerate(plain_scores(vectors, config.metric)):
         order = np.lexsort((np.arange(row.size), -row))
-        order = order[(order != i) & (row[order] >= limit)][: config.top_k]
-        score = row[order]
-        weight = score if config.metric == "cosine" else 1 / (1 - score.astype(np.float64))
-        weight = weight.astype(np.float32)
+        order = order[(order != i) & (row[order] >= limit_of(config))][: config.top_k]
+        weight = weight_of(row[order], config.metric)
         dropped += int((weight <= 0).sum())
         edges += [(i, j, w) for j, w in zip(order, weight, strict=True) if w > 0]
     return edges, dropped
@@ -63,13 +72,48 @@ def assert_plain(folder, vectors, config):
     return found
 
 
+def surely_above(scores, worst, vectors, metric):
+    """Scores that float32 products, at their worst, still rank above one."""
+    x = np.asarray(vectors, dtype=np.float64)
+    slack = 2 * (x.shape[1] + 16) * 2.0**-24
+    if metric == "cosine":
+        return scores > worst + slack
+    farthest = np.linalg.norm(x - np.median(x, axis=0), axis=1).max()
+    squared = scores.astype(np.float64) ** 2
+    return squared < np.float64(worst) ** 2 - slack * 4 * farthest**2
+
+
+def assert_nearest(folder, vectors, config):
+    """Exact weights in order, and no neighbour missing that float32 tells from the k-th."""
+    found, summary = found_edges(folder, vectors, config)
+    expected, dropped = plain_edges(vectors, config)
+    assert summary["edges_dropped_not_positive"] == dropped
+    scores = plain_scores(vectors, config.metric)
+    for i, row in enumerate(scores):
+        targets = np.array([b for a, b, _ in found if a == i], dtype=int)
+        weights = np.array([w for a, _, w in found if a == i], dtype=np.float32)
+        assert targets.size == sum(a == i for a, _, _ in expected)
+        assert i not in targets
+        assert len({*targets}) == targets.size
+        np.testing.assert_array_equal(weights, weight_of(row[targets], config.metric))
+        order = np.lexsort((targets, -row[targets]))
+        np.testing.assert_array_equal(order, np.arange(targets.size))
+        others = np.sort(np.delete(row, i))[::-1]
+        if others.size:
+            worst = np.maximum(limit_of(config), others[: config.top_k][-1])
+            sure = surely_above(row, worst, vectors, config.metric)
+            sure &= (np.arange(row.size) != i) & (weight_of(row, config.metric) > 0)
+            assert {*np.flatnonzero(sure)} <= {*targets}
+            assert not surely_above(worst, row[targets], vectors, config.metric).any()
+
+
 @contextmanager
 def small_blocks():
-    """Block sizes that make many blocks of a few nodes."""
+    """Sets of a few nodes."""
     with (
-        mock.patch.multiple(knn_scan, TILE_ROWS=4, SEED_ROWS=3, GROUP=3),
         mock.patch.multiple(knn, QUERIES=5, TOGETHER=2, EDGES_PER_PART=9),
-        mock.patch.multiple(knn_space, TILE_SCORES=20, _READ=3, _GATHER=7),
+        mock.patch.object(knn_search.Nearest.search, "__defaults__", (4,)),
+        mock.patch.multiple(knn_space, _READ=3, _GATHER=7),
     ):
         yield
 
@@ -99,16 +143,18 @@ def test_equals_plain_numpy(tmp_path_factory, case, small):
     vectors, config = case
     assume(np.square(vectors.astype(np.float64)).sum(axis=1).min() > 0)
     folder = tmp_path_factory.mktemp("knn")
+    check = assert_plain if config.top_k is None else assert_nearest
     with small_blocks() if small else nullcontext():
-        assert_plain(folder, vectors, config)
+        check(folder, vectors, config)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_larger_than_a_tile(tmp_path, metric):
+@pytest.mark.parametrize("block", [600, 2200])
+def test_distinct_scores_give_the_same_edges(tmp_path, metric, block):
     random = np.random.default_rng(0)
     vectors = random.normal(size=(2200, 20)).astype(np.float32)
     vectors[2070:2170] = vectors[:100]
-    config = KnnConfig(metric=metric, top_k=6)
+    config = KnnConfig(metric=metric, top_k=6, block=block)
     found = assert_plain(tmp_path, vectors, config)
     assert len(found) == 2200 * 6
 
@@ -151,10 +197,9 @@ def test_id_type(tmp_path, monkeypatch, limit):
 
 def test_parts_follow_each_other(tmp_path, monkeypatch):
     monkeypatch.setattr(knn, "EDGES_PER_PART", 100)
-    monkeypatch.setattr(knn, "QUERIES", 10)
     vectors = np.random.default_rng(3).normal(size=(100, 4))
     files, _ = knn_edges(vectors, KnnConfig(metric="l2", top_k=3), tmp_path)
-    assert [file.name for file in files] == [f"knn-0000{n}.parquet" for n in range(3)]
+    assert [file.name for file in files] == [f"knn-0000{n}.parquet" for n in range(2)]
     sources = np.concatenate([pq.read_table(f).column("source").to_numpy() for f in files])
     np.testing.assert_array_equal(sources, np.repeat(np.arange(100), 3))
 
@@ -197,97 +242,81 @@ def test_thousands_of_equal_vectors(tmp_path):
     vectors = np.random.default_rng(5).normal(size=(2200, 8)).astype(np.float32)
     vectors[::2] = vectors[0]
     found, _ = found_edges(tmp_path, vectors, KnnConfig(top_k=3))
-    of = {}
-    for source, target, weight in found:
-        of.setdefault(source, []).append((target, weight))
-    assert of[0] == [(2, 1.0), (4, 1.0), (6, 1.0)]
-    assert of[4] == [(0, 1.0), (2, 1.0), (6, 1.0)]
-    assert of[2198] == [(0, 1.0), (2, 1.0), (4, 1.0)]
-
-
-def scored(monkeypatch, space, scan):
-    """How many pairs each call compared exactly."""
-    seen = mock.Mock(wraps=space.scores)
-    with monkeypatch.context() as patch:
-        patch.setattr(space, "scores", seen)
-        scan()
-    return [call.args[0].size for call in seen.call_args_list]
-
-
-def test_equal_vectors_end_the_search(monkeypatch):
-    space = knn_space.Space(np.ones((50, 2), dtype=np.float32), "cosine")
-    one = knn_scan.Nearest(space, np.arange(5), 3, -np.inf)
-    knn_scan.scan_all([one], knn_scan.Galleries(space, 50))
-    more = [(space.gallery(0, 50), torch.arange(50))]
-    assert scored(monkeypatch, space, lambda: knn_scan.scan_all([one], more)) == [0]
+    assert len(found) == 6600
+    copies = {(a, b): w for a, b, w in found if a % 2 == 0}
+    assert len(copies) == 3300
+    assert set(copies.values()) == {1.0}
+    assert all(b % 2 == 0 and a != b for a, b in copies)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_few_pairs_are_compared_exactly(monkeypatch, metric):
-    vectors = np.random.default_rng(7).normal(size=(8000, 30)).astype(np.float32)
-    space = knn_space.Space(vectors, metric)
-    nodes, k = np.arange(40), 5
-    gallery = space.gallery(0, 8000), torch.arange(8000)
-
-    def scan(one):
-        one.scan(gallery)
-        one.rank()
-
-    plain, seeded = (knn_scan.Nearest(space, nodes, k, -np.inf) for _ in range(2))
-    of_plain = scored(monkeypatch, space, lambda: scan(plain))
-    # Without a seed all of the first tile is; then what was found rules out most.
-    assert 40 * 2047 <= of_plain[0] <= 40 * 2048
-    assert sum(of_plain[1:]) < 40 * 4 * k
-    seeded.seed(gallery[0][:2000])
-    floor = seeded._floor.clone()
-    assert sum(scored(monkeypatch, space, lambda: scan(seeded))) < 40 * 6 * k
-    assert (seeded._floor >= floor).all()
-    np.testing.assert_array_equal(seeded.found, plain.found)
-
-
-def test_order():
-    query = np.array([1, 0, 1, 0, 1, 1])
-    score = np.array([0.0, -2.0, -0.0, 3.0, 1.0, -1.0], dtype=np.float32)
-    node = np.array([9, 1, 4, 2, 7, 3])
-    assert knn_scan.in_order(query, score, node).tolist() == [3, 1, 4, 2, 0, 5]
-    swapped = np.array([4, 1, 9, 2, 7, 3])
-    assert knn_scan.in_order(query, score, swapped).tolist() == [3, 1, 4, 0, 2, 5]
-
-
-def test_rounding_hides_no_neighbour(tmp_path):
+def test_spare_candidates_are_told_apart_exactly(tmp_path, metric):
     """Neighbours closer together than a float32 product can tell apart."""
     random = np.random.default_rng(6)
-    base = random.normal(size=(1, 300))
-    vectors = (base + 1e-4 * random.normal(size=(300, 300))).astype(np.float32)
-    for metric in ("cosine", "l2"):
-        assert_plain(tmp_path, vectors, KnnConfig(metric=metric, top_k=3))
-    far = (1000 + random.normal(size=(300, 30))).astype(np.float32)
-    assert_plain(tmp_path, far, KnnConfig(metric="l2", top_k=3))
-    far[7] = 1e9
-    assert_plain(tmp_path, far, KnnConfig(metric="l2", top_k=3))
+    size = 3 + knn_search.SPARE
+    vectors = random.normal(size=(1, 300)) + 1e-4 * random.normal(size=(size, 300))
+    if metric == "l2":
+        # The median would tell all of them apart.
+        vectors = np.concatenate((vectors, -vectors + 1e-4 * random.normal(size=(size, 300))))
+    assert_plain(tmp_path, vectors, KnnConfig(metric=metric, top_k=2))
+
+
+def test_one_vector_far_away_changes_nothing(tmp_path):
+    vectors = (1000 + np.random.default_rng(6).normal(size=(300, 30))).astype(np.float32)
+    config = KnnConfig(metric="l2", top_k=3)
+    assert_plain(tmp_path, vectors, config)
+    vectors[7] = 1e9
+    found, _ = found_edges(tmp_path, vectors, config)
+    expected, _ = plain_edges(vectors, config)
+    assert [e for e in found if e[0] != 7] == [e for e in expected if e[0] != 7]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("spread", [1e-4, 1.0, 1e4])
-def test_products_promise_no_more_than_they_keep(metric, spread):
+def test_rounding_hides_no_pair(metric, spread):
     random = np.random.default_rng(8)
     vectors = random.normal(size=300) + spread * random.normal(size=(400, 300))
     vectors[200:] = vectors[:200] + 1e-6 * random.normal(size=(200, 300))
+    vectors[0] *= 1e4
     space = knn_space.Space(vectors.astype(np.float32), metric)
-    read = space.read(np.arange(400))
-    product = space.product(space.as_gallery(read), space.as_queries(read)).T.flatten()
-    source, target = np.divmod(np.arange(400 * 400), 400)
-    score = torch.from_numpy(space.scores(source, target))
-    queries = read[source]
-    assert (space.floor(queries, score) <= product).all()
-    assert (space.promised(queries, product) <= score).all()
+    nodes = np.arange(400)
+    gallery, scores = space.lifted(nodes), plain_scores(space.vectors, metric)
+    for at_least in np.quantile(scores[10], (0, 0.5, 0.99, 1)):
+        product = space.lifted_queries(nodes, float(at_least)) @ gallery.T
+        assert (product[scores >= at_least] > 0).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_few_pairs_beyond_the_threshold_are_scored(tmp_path, monkeypatch, metric):
+    vectors = np.random.default_rng(7).normal(size=(1000, 30)).astype(np.float32)
+    vectors[7] *= 1e3
+    threshold = 0.5 if metric == "cosine" else 5.0
+    seen = []
+    scores = knn_space.Space.scores
+    monkeypatch.setattr(
+        knn_space.Space, "scores", lambda *given: seen.append(given[1].size) or scores(*given)
+    )
+    found, _ = found_edges(
+        tmp_path, vectors, KnnConfig(metric=metric, top_k=None, threshold=threshold)
+    )
+    assert len(found) > 500
+    # All nodes find themselves; the far one is compared with many.
+    assert len(found) + 1000 <= sum(seen) < len(found) + 1000 + 20
+
+
+def test_parts_are_even():
+    parts = knn_space.even(100, 30)
+    assert [part.stop - part.start for part in parts] == [25, 25, 25, 25]
+    assert np.concatenate([np.arange(100)[part] for part in parts]).tolist() == [*range(100)]
+    assert [part.stop - part.start for part in knn_space.even(10, 3)] == [2, 3, 2, 3]
+    assert knn_space.even(0, 3) == [slice(0, 0)]
 
 
 def test_l2_is_centred_and_scaled():
     vectors = np.random.default_rng(9).normal(1000, 50, size=(5000, 4))
-    read = knn_space.Space(vectors, "l2").read(np.arange(5000)).numpy()
-    assert np.abs(read.mean(axis=0)).max() < 0.05
-    assert abs(np.square(read).sum(axis=1).mean() - 1) < 0.05
+    read = knn_space.Space(vectors, "l2").read(np.arange(5000))
+    assert np.abs(np.median(read, axis=0)).max() < 0.05
+    assert abs(np.median(np.linalg.norm(read, axis=1)) - 1) < 0.05
 
 
 def test_wrong_vectors_are_named(tmp_path):
@@ -303,13 +332,16 @@ def test_wrong_vectors_are_named(tmp_path):
 
 
 def test_display_ends_at_1(tmp_path, monkeypatch):
+    def shown(**config):
+        seen = []
+        knn_edges(np.eye(20) + 1, KnnConfig(**config), tmp_path, display=seen.append)
+        return seen
+
     monkeypatch.setattr(knn, "QUERIES", 4)
     monkeypatch.setattr(knn, "TOGETHER", 2)
-    for block, expected in ((19, [0.4, 0.8, 1.0]), (20, [0.2, 0.4, 0.6, 0.8, 1.0])):
-        for config in (
-            KnnConfig(top_k=1, block=block),
-            KnnConfig(threshold=0.5, top_k=None, block=block),
-        ):
-            seen = []
-            knn_edges(np.eye(20) + 1, config, tmp_path, display=seen.append)
-            assert seen == expected
+    monkeypatch.setattr(knn_search.Nearest.search, "__defaults__", (5,))
+    pairs = {"threshold": 0.5, "top_k": None}
+    np.testing.assert_allclose(shown(**pairs), np.arange(1, 6) / 5)
+    np.testing.assert_allclose(shown(**pairs, block=19), [0.3, 0.65, 1])
+    np.testing.assert_allclose(shown(top_k=1), np.arange(1, 5) / 4)
+    np.testing.assert_allclose(shown(top_k=1, block=19), np.arange(1, 9) / 8)
