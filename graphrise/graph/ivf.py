@@ -10,13 +10,13 @@ from graphrise.config.graph import KnnConfig
 from graphrise.graph.knn_search import Nearest, Show, on_gpu
 from graphrise.graph.knn_space import Space
 
-QUERIES = 1 << 17
+QUERIES = 1 << 18
 """Nodes that look for neighbours at a time."""
 LOOKS = 1 << 23
 """Their number times that of the lists they look into is at most this."""
 SAMPLE = 2000
 """Nodes whose true nearest set the number of probes, and as many that check it."""
-_PER_LIST = 64
+_PER_LIST = 128
 """Vectors per list that k-means sees."""
 _ROUNDS = 10
 """Of k-means: after 5, twice the lists must be looked into; 20 take longer than they save."""

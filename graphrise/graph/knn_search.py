@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class Nearest:
         """
         import faiss
 
-        find = _batch_search if isinstance(index, faiss.IndexIVFFlat) else _search
+        find = _search_lists if isinstance(index, faiss.IndexIVFFlat) else _search
         starts, count = range(0, len(space), block), self.nodes.size
         for number, start in enumerate(starts):
             space.fill(index, start, block)
@@ -93,12 +94,25 @@ def _search(index: Any, queries: np.ndarray, count: int) -> np.ndarray:
     return index.search(queries, count)[1]
 
 
+def _search_lists(index: Any, queries: np.ndarray, count: int) -> np.ndarray:
+    """Candidates from an IVF index, int64 `[Q, count]`; -1 for none."""
+    import faiss
+
+    # A thread for each part of the queries: FAISS's own threads, woken for every list, take seven
+    # times as long as one alone.
+    threads = faiss.omp_get_max_threads()
+    parts = even(len(queries), max(1, -(-len(queries) // threads)))
+    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+        found = pool.map(lambda part: _batch_search(index, queries[part], count), parts)
+        return np.concatenate(list(found))
+
+
 def _batch_search(index: Any, queries: np.ndarray, count: int) -> np.ndarray:
     """Candidates from an IVF index, int64 `[Q, count]`; -1 for none.
 
-    Each list is compared with all queries that look into it at once, which takes a third of the
-    time of the index's own `search`. Not by FAISS's `big_batch_search`: that prints, and its
-    products may be of any size.
+    Each list is compared with all queries that look into it at once, which takes half the time of
+    the index's own `search`. Not by FAISS's `big_batch_search`: that prints, and its products may
+    be of any size.
     """
     import faiss
     from faiss.contrib.big_batch_search import BigBatchSearcher
