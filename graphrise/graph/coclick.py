@@ -52,7 +52,8 @@ _VECTORS = """
 select term, node, value, cast(node % {blocks} as int) as block from ({rows}) order by term, node
 """
 _COUNTS = """
-select cast(coalesce(sum(n * (n - 1) / 2), 0) as bigint), coalesce(sum(images - n), 0)
+select cast(coalesce(sum(n * (n - 1) / 2), 0) as bigint), coalesce(sum(n), 0),
+  coalesce(sum(images - n), 0)
 from (select images, least(images, {cap}) as n from terms)
 """
 # Weights of at most 1 in units of 2^-31.
@@ -83,7 +84,7 @@ def click_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     Returns:
         Counts: pairs looked at (unordered, capped, before equal ones are added up), entries cut.
     """
-    pairs, over = engine.row(_COUNTS.format(cap=config.images_per_query))
+    pairs, rows, over = engine.row(_COUNTS.format(cap=config.images_per_query))
     clicked = 0
     if config.weighting == "idf_cosine":
         (clicked,) = engine.row("select count(distinct node) from clicked")
@@ -94,7 +95,7 @@ def click_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     if config.weighting == "idf_cosine":
         engine.make("norms", _NORMS)
         vectors = _UNIT_LENGTH.format(rows=vectors)
-    blocks = engine.blocks(2 * int(pairs))
+    blocks = engine.blocks(2 * int(pairs), int(rows))
     engine.make("vectors", _VECTORS.format(rows=vectors, blocks=blocks))
     engine.drop("entries", "norms", "sizes")
     units, one = _UNITS[config.weighting]
@@ -102,6 +103,6 @@ def click_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     # A count that nobody asks for would make every group larger.
     having = f"having count(*) >= {config.support}" if config.support > 1 else ""
     selects = [_PAIRS.format(key=pair, having=having, block=block) for block in range(blocks)]
-    engine.make("best", *(best_keys(rows, config, one) for rows in selects))
+    engine.make("best", *(best_keys(pairs_of_block, config, one) for pairs_of_block in selects))
     engine.drop("vectors")
     return {"coclick_pairs": int(pairs), "clicked_pairs_over_cap": int(over)}

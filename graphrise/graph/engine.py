@@ -61,8 +61,8 @@ class Engine(Protocol):
         """Write a SELECT as Parquet parts under the spill folder, in the order of its rows."""
         ...
 
-    def blocks(self, pairs: int) -> int:
-        """Blocks in which to work off a self-join of so many rows."""
+    def blocks(self, pairs: int, rows: int) -> int:
+        """Blocks in which to work off a self-join of so many pairs, each reading all `rows`."""
         ...
 
 

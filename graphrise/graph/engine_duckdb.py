@@ -14,8 +14,10 @@ from graphrise.config import EngineConfig
 from graphrise.errors import DataError, GraphriseError
 from graphrise.graph.engine import Stages
 
-_BLOCK_PAIRS = 3_000_000
-"""Groups of so many pairs stay near the caches; for each block of them all rows are read anew."""
+_BLOCK_PAIRS = 1_000_000
+"""Groups of so many pairs stay near the processor's caches."""
+_PAIRS_A_ROW = 0.7
+"""A block of fewer would spend its time on reading rows."""
 _MOST_BLOCKS = 4096
 _SHARE = 0.75
 """Of the memory allowed: the rest is for Python, Arrow and what DuckDB does not count."""
@@ -70,9 +72,10 @@ class DuckDBEngine:
         self._run(f"copy ({select}) to {_quoted(file)} (format parquet, compression lz4)")
         return [file]
 
-    def blocks(self, pairs: int) -> int:
+    def blocks(self, pairs: int, rows: int) -> int:
         """Blocks that keep the groups of a self-join small."""
-        return max(1, min(_MOST_BLOCKS, -(-pairs // _BLOCK_PAIRS)))
+        block = max(_BLOCK_PAIRS, int(_PAIRS_A_ROW * rows))
+        return max(1, min(_MOST_BLOCKS, -(-pairs // block)))
 
     def close(self) -> None:
         """Close the database."""

@@ -89,7 +89,7 @@ class SparkEngine:
         with self._interrupts.told():
             self._session.sql(select).write.mode("append").parquet(f"file://{folder.absolute()}")
 
-    def blocks(self, pairs: int) -> int:
+    def blocks(self, pairs: int, rows: int) -> int:
         """One: Spark parts the work itself."""
         return 1
 

@@ -62,7 +62,7 @@ group by c.source, c.target, c.both_clicked
 """
 _COUNTS = "select source, target, cast(both_clicked as float) as weight from coclicked"
 _PAIRS_IN = """
-select cast(coalesce(sum(n * (n - 1) / 2), 0) as bigint), coalesce(max(n), 0)
+select cast(coalesce(sum(n * (n - 1) / 2), 0) as bigint), coalesce(max(n), 0), coalesce(sum(n), 0)
 from (select count(*) as n from {rows} group by list)
 """
 
@@ -81,8 +81,8 @@ def list_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     engine.make("lists", _LISTS.format(clicked_only=clicked_only))
     engine.make("list_rows", _ROWS.format(clicked_only=clicked_only))
     engine.drop("lists")
-    over, pairs = _capped(engine, "list_clicks", _CLICKED, config.images_per_query)
-    blocks = engine.blocks(pairs)
+    over, pairs, rows = _capped(engine, "list_clicks", _CLICKED, config.images_per_query)
+    blocks = engine.blocks(pairs, rows)
     selects = [
         _BOTH_CLICKED.format(blocks=blocks, block=block, support=config.support)
         for block in range(blocks)
@@ -91,8 +91,8 @@ def list_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     engine.drop("list_clicks")
     select = _COUNTS
     if rate:
-        over, shown = _capped(engine, "shown", _SHOWN, config.images_per_query)
-        blocks = engine.blocks(shown)
+        over, shown, rows = _capped(engine, "shown", _SHOWN, config.images_per_query)
+        blocks = engine.blocks(shown, rows)
         selects = [_BOTH_SHOWN.format(blocks=blocks, block=block) for block in range(blocks)]
         engine.make("together", *selects)
         select = _RATES
@@ -103,21 +103,21 @@ def list_pairs(engine: Engine, config: CoclickConfig) -> dict[str, int]:
     return {"coclick_pairs": pairs, "clicked_pairs_over_cap": over}
 
 
-def _capped(engine: Engine, name: str, select: str, cap: int) -> tuple[int, int]:
+def _capped(engine: Engine, name: str, select: str, cap: int) -> tuple[int, int, int]:
     """Make `name` (list, node) of a SELECT (list, node, clicked), with at most `cap` rows a list.
 
     Returns:
-        Rows cut, and pairs that the rest makes.
+        Rows cut, pairs that the rest makes, and its rows.
     """
     engine.make(name, select)
-    pairs, longest = engine.row(_PAIRS_IN.format(rows=name))
+    pairs, longest, kept = engine.row(_PAIRS_IN.format(rows=name))
     if longest <= cap:  # the usual case: no sort of the whole log
-        return 0, int(pairs)
+        return 0, int(pairs), int(kept)
     engine.make(f"{name}_capped", _CAPPED.format(rows=name, cap=cap))
     (over,) = engine.row(
         f"select (select count(*) from {name}) - (select count(*) from {name}_capped)"
     )
     engine.make(name, f"select list, node from {name}_capped")
     engine.drop(f"{name}_capped")
-    pairs, _ = engine.row(_PAIRS_IN.format(rows=name))
-    return int(over), int(pairs)
+    pairs, _, kept = engine.row(_PAIRS_IN.format(rows=name))
+    return int(over), int(pairs), int(kept)

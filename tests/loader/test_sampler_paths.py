@@ -56,8 +56,11 @@ def test_blocks_of_any_size_give_the_same_draws(make, monkeypatch, draw, k):
 @pytest.mark.parametrize("seed_type", [np.int32, np.int64])
 @pytest.mark.parametrize("col_type", [np.int32, np.int64])
 def test_types_of_seeds_and_ids_change_nothing(make, seed_type, col_type):
-    graph, seeds = random_graph(make), some_seeds()
+    # Node numbers whose products do not fit int32.
+    graph = make.made_graph(5000, [(u, v, 1.0) for u in range(4990) for v in (u + 1, u + 5)])
+    seeds = np.random.default_rng(0).permutation(5000)
     row, edge = PairSampler(graph, 2, seed=1).draw_edges(seeds)
+    assert row.size > 9900
     object.__setattr__(graph, "col", graph.col.astype(col_type))
     kept = seeds.copy().astype(seed_type)
     found = PairSampler(graph, 2, seed=1).draw_edges(kept)
