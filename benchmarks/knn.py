@@ -165,6 +165,7 @@ def nsl(
         "variant": "kNN edges, all above a threshold",
         "baseline": peer,
         "higher_is_better": False,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "size": f"{nodes:,} x 64, cosine >= {threshold}",
     }
     rows = [

@@ -25,6 +25,7 @@ from graphrise.recipes import RECIPES
         (cfg.CoclickConfig, {"images_per_query": 1}, r"graph\.coclick\.images_per_query"),
         (cfg.CoclickConfig, {"support": 0}, r"graph\.coclick\.support"),
         (cfg.CoclickConfig, {"top_k": 0}, r"graph\.coclick\.top_k.*None keeps all"),
+        (cfg.CoclickConfig, {"top_k": 10**6}, r"graph\.coclick\.top_k.*None keeps all"),
         (cfg.CoclickConfig, {"scale": 0.0}, r"graph\.coclick\.scale"),
         (cfg.CoclickConfig, {"min_weight": -0.1}, r"graph\.coclick\.min_weight"),
         (cfg.SimilarConfig, {"symmetric": "min"}, r"graph\.similar\.symmetric.*max, mean, sum"),

@@ -50,9 +50,9 @@ class _EdgeKind:
         check_choices(self, stage)
         require(0 < self.scale < float("inf"), f"{stage}.scale must be above 0 and finite")
         require(0 <= self.min_weight < float("inf"), f"{stage}.min_weight must be at least 0")
-        require(
-            self.top_k is None or self.top_k >= 1,
-            f"{stage}.top_k must be at least 1; None keeps all",
+        require(  # more than DuckDB ranks
+            self.top_k is None or 1 <= self.top_k < 1_000_000,
+            f"{stage}.top_k must lie in [1, 999999]; None keeps all",
         )
 
 

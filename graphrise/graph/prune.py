@@ -5,11 +5,15 @@ from __future__ import annotations
 from graphrise.config import CoclickConfig, GivenConfig, SimilarConfig
 from graphrise.graph.engine import Engine
 
+_HEAVY = """
+select source, target, weight from ({rows})
+where weight > 0 and weight >= cast({min_weight!r} as float)
+"""
 _BEST = """
 select source, target, weight from (
   select source, target, weight,
     row_number() over (partition by source order by weight desc, target) as place
-  from ({rows}) where weight > 0 and weight >= cast({min_weight!r} as float)
+  from ({rows})
 ) where place <= {top_k}
 """
 # With one integer to sort by, engines keep k a node in passing and sort nothing.
@@ -32,7 +36,6 @@ select least(source, target) as a, greatest(source, target) as b, max(weight) as
 from {rows} group by least(source, target), greatest(source, target)
 """
 _MUTUAL = _EITHER + "having count(*) = 2"
-_ALL = 2**62
 
 
 def both_ways(table: str) -> str:
@@ -50,7 +53,8 @@ def best(rows: str, config: CoclickConfig | SimilarConfig | GivenConfig) -> str:
         rows: SELECT of source, target, weight, every pair in both directions with equal weights.
         config: `min_weight` and `top_k`; among equal weights the lowest target wins.
     """
-    return _BEST.format(rows=rows, min_weight=config.min_weight, top_k=config.top_k or _ALL)
+    rows = _HEAVY.format(rows=rows, min_weight=config.min_weight)
+    return rows if config.top_k is None else _BEST.format(rows=rows, top_k=config.top_k)
 
 
 def key(units: str, target: str) -> str:
