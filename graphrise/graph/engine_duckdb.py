@@ -103,12 +103,13 @@ class DuckDBEngine:
                 self._stages.done((number + part) / of)
 
         thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
         try:
+            thread.start()  # here, as Ctrl-C may come while it starts
             yield
         finally:
             over.set()
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
 
 def _quoted(path: Path) -> str:
