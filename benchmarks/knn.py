@@ -20,10 +20,10 @@ import torch
 
 from benchmarks.rows import Row
 from graphrise.config.graph import KnnConfig
-from graphrise.graph.embeddings import read_embeddings
-from graphrise.graph.knn import knn_edges
-from graphrise.graph.knn_search import SPARE, Nearest
-from graphrise.graph.knn_space import Space
+from graphrise.graph.knn.edges import knn_edges
+from graphrise.graph.knn.embeddings import read_embeddings
+from graphrise.graph.knn.search import SPARE, Nearest
+from graphrise.graph.knn.space import Space
 
 EXCUSED = 1e-6
 """Pairs whose cosine is so near the threshold may differ by rounding; they are counted apart."""

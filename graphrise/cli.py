@@ -117,9 +117,9 @@ def _graph_info_parser() -> ArgumentParser:
 
 
 def _graph_info(args: Namespace) -> None:
-    from graphrise.graph.info import graph_info
-    from graphrise.graph.info_plot import plot_degrees, plot_format
-    from graphrise.graph.info_table import print_info
+    from graphrise.graph.info.collect import graph_info
+    from graphrise.graph.info.plot import plot_degrees, plot_format
+    from graphrise.graph.info.table import print_info
     from graphrise.graph.progress import shown_stages
     from graphrise.graph.store import open_graph
     from graphrise.train.folder import write_json

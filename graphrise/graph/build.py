@@ -13,13 +13,13 @@ from graphrise import config as cfg
 from graphrise.data.files import whole_folder
 from graphrise.data.tables import has_table, read_images
 from graphrise.errors import DataError
-from graphrise.graph.engine import Display, Stages, open_engine
-from graphrise.graph.labels import given_labels, query_labels
-from graphrise.graph.logs import read_table
-from graphrise.graph.merge import export_edges
+from graphrise.graph.engine.base import Display, Stages, open_engine
 from graphrise.graph.names import write_names
-from graphrise.graph.queries import count_clicks
 from graphrise.graph.ragged import Ragged
+from graphrise.graph.sql.labels import given_labels, query_labels
+from graphrise.graph.sql.logs import read_table
+from graphrise.graph.sql.merge import export_edges
+from graphrise.graph.sql.queries import count_clicks
 from graphrise.graph.steps import STEPS, TABLES, Build, wanted_kinds
 from graphrise.graph.store import Graph, finish_folder, id_dtype, open_graph
 from graphrise.graph.writer import save_ragged, word_batches, write_edges, write_labels

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from graphrise.graph.engine import Display
+from graphrise.graph.engine.base import Display
 
 _PAUSE = 10.0
 """Seconds between lines where nobody watches a bar; a build that takes less prints none."""

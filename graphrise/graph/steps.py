@@ -12,12 +12,12 @@ import pyarrow as pa
 from graphrise import config as cfg
 from graphrise.data.tables import ImageTable, has_table
 from graphrise.errors import DataError
-from graphrise.graph.coclick import click_pairs
-from graphrise.graph.engine import Engine, Stages
-from graphrise.graph.lists import list_pairs
-from graphrise.graph.logs import LogTable
-from graphrise.graph.merge import given_pairs, similar_pairs
-from graphrise.graph.prune import at_least, keep_kind
+from graphrise.graph.engine.base import Engine, Stages
+from graphrise.graph.sql.coclick import click_pairs
+from graphrise.graph.sql.lists import list_pairs
+from graphrise.graph.sql.logs import LogTable
+from graphrise.graph.sql.merge import given_pairs, similar_pairs
+from graphrise.graph.sql.prune import at_least, keep_kind
 from graphrise.graph.store import KINDS
 
 TABLES = {
@@ -118,8 +118,8 @@ def _similar(build: Build) -> None:
 
 
 def _knn(build: Build) -> None:
-    from graphrise.graph.embeddings import read_embeddings
-    from graphrise.graph.knn import knn_edges
+    from graphrise.graph.knn.edges import knn_edges
+    from graphrise.graph.knn.embeddings import read_embeddings
 
     config = build.config.knn
     assert config.embeddings is not None

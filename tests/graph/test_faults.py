@@ -13,8 +13,9 @@ import pytest
 
 from graphrise.config import CoclickConfig, EngineConfig, GraphConfig
 from graphrise.errors import DataError
-from graphrise.graph import arrays, engine_duckdb, store
+from graphrise.graph import arrays, store
 from graphrise.graph.build import build_graph
+from graphrise.graph.engine import duckdb as engine_duckdb
 
 ROWS = 200_000
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphrise.data.tables import read_images
-from graphrise.graph.convert import to_data
+from graphrise.graph.convert.pyg import to_data
 from graphrise.loader.augment import augment_draws
 from graphrise.loader.batch import neighbor_loader
 from graphrise.loader.images import ImageReader

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.sampler import NodeSamplerInput
 
 from graphrise.graph import pages
-from graphrise.graph.convert import to_data
+from graphrise.graph.convert.pyg import to_data
 from graphrise.graph.store import open_graph, save_graph
 from graphrise.loader import sampler as module
 from graphrise.loader.batch import neighbor_loader, without_edges

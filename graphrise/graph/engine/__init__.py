@@ -1,0 +1,1 @@
+"""Who runs the builder's SQL."""

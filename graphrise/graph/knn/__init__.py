@@ -1,0 +1,1 @@
+"""kNN edges from embeddings."""

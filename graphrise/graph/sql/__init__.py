@@ -1,0 +1,1 @@
+"""The builder's SQL: one text for every engine."""
