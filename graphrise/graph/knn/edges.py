@@ -69,23 +69,38 @@ def knn_edges(
     if config.top_k is None:
         _all_within(space, at_least, config.block, parts, show)
     elif k:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            scores, found = (
-                open_memmap(Path(scratch) / name, mode="w+", dtype=dtype, shape=(len(space), k))
-                for name, dtype in (("scores.npy", np.float32), ("found.npy", np.int64))
-            )
-            nearest = Nearest(np.arange(len(space)), at_least, scores, found)
-            if len(space) <= config.exact_up_to:
-                index = on_gpu(space.flat_index(), nearest.candidates)
-                nearest.search(space, index, config.block, show)
-            else:
-                summary |= {"index": "ivf"} | search_ivf(space, nearest, config, show)
-            for some in even(len(space), max(1, EDGES_PER_PART // k)):
-                there = found[some] >= 0
-                source = np.repeat(nearest.nodes[some], there.sum(axis=1))
-                parts.add(source, found[some][there], scores[some][there])
+        summary |= _nearest(space, k, at_least, config, folder, parts, show)
     files = parts.close()
     return files, summary | {"edges_dropped_not_positive": parts.dropped}
+
+
+def _nearest(
+    space: Space,
+    k: int,
+    at_least: float,
+    config: KnnConfig,
+    folder: Path,
+    parts: _Parts,
+    show: Show,
+) -> dict[str, Any]:
+    """The k nearest of every node; what of the summary an IVF index adds."""
+    summary: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        scores, found = (
+            open_memmap(Path(scratch) / name, mode="w+", dtype=dtype, shape=(len(space), k))
+            for name, dtype in (("scores.npy", np.float32), ("found.npy", np.int64))
+        )
+        nearest = Nearest(np.arange(len(space)), at_least, scores, found)
+        if len(space) <= config.exact_up_to:
+            index = on_gpu(space.flat_index(), nearest.candidates)
+            nearest.search(space, index, config.block, show)
+        else:
+            summary = {"index": "ivf"} | search_ivf(space, nearest, config, show)
+        for some in even(len(space), max(1, EDGES_PER_PART // k)):
+            there = found[some] >= 0
+            source = np.repeat(nearest.nodes[some], there.sum(axis=1))
+            parts.add(source, found[some][there], scores[some][there])
+    return summary
 
 
 def _all_within(space: Space, at_least: float, block: int, parts: _Parts, show: Show) -> None:
