@@ -36,10 +36,9 @@ def graph_from_edges(
 ) -> Graph:
     """Build a graph in memory; the order of the edges does not matter.
 
-    Self loops are dropped (`info["counts"]["self_loops"]`). Of an edge that is repeated in one
-    direction the largest weight is kept; kinds are or-ed. Then the two directions become one
-    weight. A list that holds each edge in both directions, as PyG stores it, keeps its weights
-    under `max` and `mean`; a list that holds each edge once keeps them under `max` and `sum`.
+    Self loops are dropped (`info["counts"]["self_loops"]`). An edge repeated in one direction keeps
+    its largest weight and all kinds; then the two directions become one weight. Both directions
+    listed, as in PyG, `max` and `mean` keep the weights; listed once, `max` and `sum` do.
 
     Args:
         source: Integers `[E]`, positions in `image_ids`.
@@ -57,21 +56,19 @@ def graph_from_edges(
         The graph.
 
     Raises:
-        DataError: Lengths differ, a node or kind is out of range, a weight is not finite and above
-            0 (in float32), ids repeat or are of mixed types. Names the first such edge.
+        DataError: Lengths differ, a node or kind out of range, a weight not finite or not above 0
+            (in float32), ids that repeat or are of mixed types. Names the first such edge.
         ConfigError: No such `symmetric`.
     """
     if symmetric not in ("max", "mean", "sum"):
         raise ConfigError(f"symmetric must be max, mean or sum; got {symmetric!r}")
     ends = _ends(source, target)
     image_ids = _ids(image_ids, num_nodes, ends)
-    num_nodes = len(image_ids)
-    _check_range(ends, num_nodes)
+    _check_range(ends, num_nodes := len(image_ids))
     _check_labels(labels or {}, num_nodes)
     known = dict(KINDS if kinds is None else kinds)
     weight, kind = _weights(weight, ends, image_ids), _kinds(kind, ends, known)
-    kept = ends[0] != ends[1]
-    if not kept.all():
+    if not (kept := ends[0] != ends[1]).all():
         ends, weight, kind = ends[:, kept], weight[kept], kind[kept]
     pairs, weight, kind = _undirected(ends, weight, kind, num_nodes, symmetric)
     # A mean may fall below float32's smallest number, a sum exceed its largest.

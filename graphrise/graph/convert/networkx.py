@@ -84,8 +84,7 @@ def from_networkx(
 
     Args:
         graph: The graph to read.
-        weight: Edge attribute of the weight; an edge without it weighs 1. Of parallel edges the
-            largest weight is kept.
+        weight: Edge attribute of the weight; 1 without it. Of parallel edges the largest counts.
         label: Node attribute of the labels of source `given`, or attributes by source. Its value is
             one label, or a dict from label to share as `to_networkx` writes it; a node without it,
             or with None or NaN, is unlabelled.
