@@ -76,7 +76,8 @@ def test_query_labels_equal_plain_python(
     got, want = read.labels(graph), truth.query_labels()
     assert got.keys() == want.keys()
     for image in want:
-        assert got[image] == pytest.approx(want[image], rel=1e-6)
+        # The builder rounds an idf down to whole units of 2^-20, which the shares inherit.
+        assert got[image] == pytest.approx(want[image], rel=4e-6)
     clicks = {q: sum(n for (p, _), n in truth.clicked.items() if p == q) for q in truth.images_of}
     assert graph.vocabulary["queries"] == sorted(clicks, key=lambda q: (-clicks[q], q))
 
