@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import graph, train
+from benchmarks import decode, graph, loader, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -18,6 +18,14 @@ def _train(args: argparse.Namespace) -> list[Row]:
 
 def _graph(args: argparse.Namespace) -> list[Row]:
     return graph.run(args.out, args.only, args.sizes, args.repetitions, args.memory, args.nsl)
+
+
+def _loader(args: argparse.Namespace) -> list[Row]:
+    return loader.run(args.out, args.only, args.repetitions)
+
+
+def _decode(args: argparse.Namespace) -> list[Row]:
+    return decode.run(args.repetitions, args.seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--memory", type=float, default=8.0, help="limit of a build, in GB")
     two.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
     two.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    for case in (one, two):
+    three = cases.add_parser("loader", help="pictures a second, and what the encoder waits")
+    three.set_defaults(run=_loader)
+    three.add_argument("--only", nargs="+", choices=loader.PARTS, default=loader.PARTS)
+    three.add_argument("--repetitions", type=int, default=9)
+    three.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    four = cases.add_parser("decode", help="decoders on one thread, and containers")
+    four.set_defaults(run=_decode)
+    four.add_argument("--repetitions", type=int, default=9)
+    four.add_argument("--seconds", type=float, default=1.0, help="of one timing")
+    for case in (one, two, three, four):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

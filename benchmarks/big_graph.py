@@ -31,8 +31,8 @@ from graphrise.graph.draws import fill_draws
 from graphrise.graph.names import write_names
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import GIVEN, KINDS, Graph, finish_folder, id_dtype, open_graph
+from graphrise.images.reader import ImageReader
 from graphrise.loader.batch import neighbor_loader, without_edges
-from graphrise.loader.images import ImageReader
 from graphrise.loader.sampler import PairSampler
 from graphrise.ops.counter_random import counter_uniform
 from graphrise.train.folder import peak_mib
@@ -129,9 +129,9 @@ class _NoPictures(ImageReader):
     def __init__(self) -> None:
         """Nothing to open."""
 
-    def read(self, positions: Tensor) -> Tensor:
-        """Zeros, uint8 `[B, 3, 1, 1]`."""
-        return torch.zeros(positions.numel(), 3, 1, 1, dtype=torch.uint8)
+    def read_noting(self, positions: Tensor) -> tuple[Tensor, dict[int, str]]:
+        """Zeros, uint8 `[B, 3, 1, 1]`; none is bad."""
+        return torch.zeros(positions.numel(), 3, 1, 1, dtype=torch.uint8), {}
 
 
 def _loaded(folder: Path) -> Graph:

@@ -20,8 +20,11 @@ from graphrise.data.files import whole_file
 from graphrise.train.folder import PACKAGES as TRAINED_WITH
 from graphrise.train.folder import versions
 
+IMAGES = ("simplejpeg", "pillow", "pyarrow", "torch", "torchvision", "torch-geometric", "numpy")
 PACKAGES = {
     "train": TRAINED_WITH,
+    "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
+    "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
 }
 """What the figures of a case depend on."""

@@ -43,6 +43,7 @@ def _parser(recipe: RunConfig) -> tuple[ArgumentParser, dict[str, Callable[[Name
         "demo": (_demo_parser, _demo),
         "build-graph": (_build_graph_parser, _build_graph),
         "graph-info": (_graph_info_parser, _graph_info),
+        "pack": (_pack_parser, _pack),
         "train": (lambda: _train_parser(recipe), _train),
         "evaluate": (_evaluate_parser, _evaluate),
         "embed": (_embed_parser, _embed),
@@ -138,6 +139,47 @@ def _graph_info(args: Namespace) -> None:
         raise DataError(f"{args.graph}: {len(info['problems'])} problems found; build it again")
 
 
+def _pack_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Images made small once, for fast training.")
+    parser.add_argument("dataset", type=Path, help="dataset folder")
+    parser.add_argument("--out", type=Path, help="pack folder (default: DATASET/packed)")
+    parser.add_argument("--side", type=int, default=256, help="short side in pixels")
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1 to 100")
+    parser.add_argument("--workers", type=int, help="processes (default: CPU cores)")
+    parser.add_argument(
+        "--on-bad-image",
+        choices=("raise", "skip"),
+        default="raise",
+        help="an image that cannot be read ends the work, or is left out",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier pack")
+    return parser
+
+
+def _pack(args: Namespace) -> None:
+    from graphrise.graph.progress import shown_stages
+    from graphrise.images.pack import pack
+
+    with shown_stages() as display:
+        result = pack(
+            args.dataset,
+            args.out,
+            side=args.side,
+            quality=args.quality,
+            workers=args.workers,
+            overwrite=args.overwrite,
+            on_bad_image=args.on_bad_image,
+            display=display,
+        )
+    for bad in result.bad[:10]:
+        print(f"note: image_id {bad['image_id']!r} ({bad['source']}) left out: {bad['reason']}")
+    print(
+        f"{result.folder}: {result.images:,} images, {result.bytes_before / 1e6:,.1f} MB -> "
+        f"{result.bytes_after / 1e6:,.1f} MB, {result.kept:,} kept, {result.encoded:,} re-encoded, "
+        f"{len(result.bad):,} left out"
+    )
+
+
 def _train_parser(recipe: RunConfig) -> ArgumentParser:
     parser = ArgumentParser(description="Train an encoder on a graph.")
     parser.add_argument("dataset", type=Path, help="dataset folder")
@@ -153,7 +195,6 @@ def _train_parser(recipe: RunConfig) -> ArgumentParser:
 
 
 def _train(args: Namespace) -> None:
-    from graphrise.data.tables import read_images
     from graphrise.evaluate.run import probe_of
     from graphrise.graph.store import open_graph
     from graphrise.train.progress import bars
@@ -164,7 +205,7 @@ def _train(args: Namespace) -> None:
     graph = open_graph(args.graph or args.dataset / "graph")
     probe = None
     if args.probe is not None:
-        probe = probe_of(read_images(args.dataset), config, args.probe)
+        probe = probe_of(args.dataset, config, args.probe)
     with bars() as progress:
         task = progress.add_task(args.run.name, total=1.0, state="starting")
         result = train(

@@ -9,6 +9,7 @@ from graphrise.config.graph import GraphConfig as GraphConfig
 from graphrise.config.graph import KnnConfig as KnnConfig
 from graphrise.config.graph import QueryConfig as QueryConfig
 from graphrise.config.graph import SimilarConfig as SimilarConfig
+from graphrise.config.run import BankConfig as BankConfig
 from graphrise.config.run import EdgeConfig as EdgeConfig
 from graphrise.config.run import EncoderConfig as EncoderConfig
 from graphrise.config.run import EvaluateConfig as EvaluateConfig

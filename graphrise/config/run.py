@@ -28,26 +28,72 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BankConfig:
+    """Past embeddings in the place of neighbours (edges.embeddings=bank)."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the table: 2 or 4 bytes a number."""
+    mapped: bool = False
+    """Keep the table in a file of the run folder, memory-mapped, instead of in memory."""
+    max_age: int | None = None
+    """Embeddings more steps old than this do not count; None: any that there is."""
+    sweep_every: int | None = 4
+    """Every so many steps a batch of unlabelled images is encoded for the table, without gradient
+    (labelled ones pass anyway); None: never."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "edges.bank")
+        for name in ("max_age", "sweep_every"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"edges.bank.{name} must be at least 1, or None")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeConfig:
-    """The edge term: alpha * Omega, and how neighbours are drawn for it."""
+    """The edge term: alpha * Omega, how its edges come into a batch, and who pays for them."""
 
     alpha: float = 0.0
     """Weight of the edge term in the loss; 0 draws no neighbour and costs no encoder pass."""
+    alpha_unlabelled: float = 0.0
+    """Weight of the mean edge term of unlabelled images over their unlabelled neighbours."""
+    unlabelled_ratio: float = 0.5
+    """Unlabelled images per labelled one of a batch, if alpha_unlabelled is above 0."""
+    sampler: Literal["pairs", "subgraph"] = "pairs"
+    """Each labelled image with drawn neighbours, or connected groups with all edges inside."""
     neighbors: int = 1
-    """Neighbours drawn per labelled image and step, with replacement."""
+    """pairs: neighbours drawn per labelled image and step, with replacement."""
     draw: Literal["weighted", "uniform"] = "weighted"
-    """Draw neighbours in proportion to edge weight (each counts 1) or uniformly (each counts w)."""
+    """pairs: draw in proportion to edge weight (each counts 1) or uniformly (each counts w)."""
+    group_size: int = 4
+    """subgraph: labelled images that are neighbours come into one batch, so many at a time."""
+    fanouts: tuple[int, ...] = (1,)
+    """subgraph: neighbours drawn per image, hop by hop; empty: labelled images only."""
+    kinds: tuple[str, ...] | None = None
+    """Kinds of edges used (coclick, similar, knn, given, or the edge table's own); None: all."""
     normalize: bool = True
     """Divide an image's edge weights by their sum, so that alpha does not depend on degree."""
+    embeddings: Literal["encoder", "stop_gradient", "bank"] = "encoder"
+    """Of neighbours: encoded with gradient, encoded without, or past ones from a table."""
+    bank: BankConfig = BankConfig()
 
     def __post_init__(self) -> None:
         check_choices(self, "edges")
-        require(
-            self.alpha >= 0,
-            f"edges.alpha must not be below 0 (got {self.alpha}): a negative weight pushes "
-            "similar images apart; use 0 for no edge term",
-        )
+        for name in ("alpha", "alpha_unlabelled"):
+            require(
+                0 <= getattr(self, name) < float("inf"),
+                f"edges.{name} must not be below 0 (got {getattr(self, name)}): a negative weight "
+                "pushes similar images apart; use 0 for no edge term",
+            )
+        require(self.unlabelled_ratio > 0, "edges.unlabelled_ratio must be above 0")
         require(self.neighbors >= 1, "edges.neighbors must be at least 1; alpha 0 switches it off")
+        require(self.group_size >= 1, "edges.group_size must be at least 1")
+        require(all(f >= 1 for f in self.fanouts), "edges.fanouts must each be at least 1")
+        require(self.kinds is None or len(self.kinds) > 0, "edges.kinds is empty; None is all")
+
+    @property
+    def used(self) -> bool:
+        """Whether batches have edges at all."""
+        return self.alpha > 0 or self.alpha_unlabelled > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +102,20 @@ class ImageConfig:
 
     size: int = 224
     """Side of the square the encoder sees, in pixels (short side resized, centre cropped)."""
+    crop_pct: float = 1.0
+    """Share of a picture's side that the encoder sees, 0.5 to 1; pictures are read at `canvas`."""
     cache_mib: int = 512
     """Decoded images are kept in memory while all of them fit in this many MiB."""
     workers: int = 0
-    """Loader worker processes; the batches are the same whatever their number."""
+    """Loader worker processes; 0 makes batches in this process, in threads, which is enough for most.
+    The batches are the same whatever their number."""
+    threads: int | None = None
+    """Threads that decode; None: up to 8, and 1 in a worker process."""
+    prefetch: int = 2
+    """Batches made ahead while the encoder is at work; 0: none."""
+    on_bad_image: Literal["raise", "skip"] = "raise"
+    """A picture that cannot be read ends the run, or counts nothing and is listed in
+    bad_images.csv of the run folder."""
     scale: float = 0.2
     """Random zoom by up to this fraction, in and out."""
     shift: float = 0.1
@@ -68,6 +124,14 @@ class ImageConfig:
     """Random rotation by up to this many degrees."""
     flip: bool = False
     """Mirror left-right with probability one half."""
+    crop_scale: tuple[float, float] | None = None
+    """Random resized crop: range of its area, as a share of the picture's. None: no such crop."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Random resized crop: range of its width over its height, drawn evenly in the logarithm."""
+    rand_augment: int = 0
+    """RandAugment: operations per image, 0 to 4, each drawn of 14. Follows the crop; 0 is off."""
+    rand_magnitude: int = 9
+    """RandAugment: strength of every operation, 0 to 30."""
     colour: float = 0.3
     """Strength of random brightness, contrast, saturation and hue; 0 is off."""
     grey: float = 0.0
@@ -77,7 +141,11 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         require(self.size >= 8, "images.size must be at least 8 pixels")
+        require(0.5 <= self.crop_pct <= 1, "images.crop_pct must lie in [0.5, 1]")
+        check_choices(self, "images")
         require(self.workers >= 0, "images.workers must not be negative")
+        require(self.threads is None or self.threads >= 1, "images.threads must be at least 1")
+        require(self.prefetch >= 0, "images.prefetch must not be negative")
         require(self.cache_mib >= 0, "images.cache_mib must not be negative")
         require(0 <= self.scale < 1, "images.scale must lie in [0, 1)")
         require(0 <= self.shift < 1, "images.shift must lie in [0, 1)")
@@ -86,6 +154,23 @@ class ImageConfig:
         for name in ("grey", "erase"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"images.{name} is a probability, got {value}")
+        require(
+            self.crop_scale is None
+            or (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1),
+            f"images.crop_scale must be (low, high) in (0, 1], got {self.crop_scale}",
+        )
+        require(
+            len(self.crop_ratio) == 2
+            and 0 < self.crop_ratio[0] <= self.crop_ratio[1] < float("inf"),
+            f"images.crop_ratio must be (low, high) above 0, got {self.crop_ratio}",
+        )
+        require(0 <= self.rand_augment <= 4, "images.rand_augment must lie in [0, 4]")
+        require(0 <= self.rand_magnitude <= 30, "images.rand_magnitude must lie in [0, 30]")
+
+    @property
+    def canvas(self) -> int:
+        """Side in pixels at which pictures are read: `size / crop_pct`, rounded."""
+        return round(self.size / self.crop_pct)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,8 +146,8 @@ def read_images(folder: Path, columns: Sequence[str] | None = None) -> ImageTabl
 
     Args:
         folder: Dataset folder.
-        columns: Columns to read, of those there are; None reads all. Without `path` and `image`
-            it is not checked that every image has a place.
+        columns: Columns to read, of those there are; None reads all. Only with `path` and `image`
+            among them it is checked that every image has a place.
 
     Raises:
         DataError: A missing table or column, an empty table, a null or duplicate `image_id`, or a
@@ -170,7 +170,7 @@ def read_images(folder: Path, columns: Sequence[str] | None = None) -> ImageTabl
     if table.num_rows == 0:
         raise DataError(f"{where}: holds no image")
     _check_ids(table, where)
-    if columns is None or {"path", "image"} & set(columns):
+    if columns is None or {"path", "image"} <= set(columns):
         _check_places(table, where)
     return ImageTable(folder, table)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from graphrise.config import EvaluateConfig, to_dict
-from graphrise.data.tables import ImageTable, read_images
+from graphrise.data.tables import ImageTable
 from graphrise.demo.variants import BASELINE, FEATURED, Trained
 from graphrise.evaluate.report_data import Model, QuerySet, Report
 from graphrise.evaluate.run import ImageSets, run_result
 from graphrise.evaluate.score import Score
 from graphrise.graph.store import Graph, open_graph
+from graphrise.images.dataset import open_images
 from graphrise.nn.encoder import load_encoder
 from graphrise.train.folder import read_run, versions
 
@@ -43,7 +44,7 @@ def compare(
         config: Gallery, query sets (the last is the test set), labels.
         command: What made the report.
     """
-    images = read_images(dataset)
+    images, store = open_images(dataset)
     graph = open_graph(dataset / "graph")
     test = config.queries[-1]
     models, first, counts = [], dict[str, Score](), dict[str, dict[str, int]]()
@@ -52,8 +53,8 @@ def compare(
         results = []
         for run in model.runs:
             run_config, _, cost = read_run(run)
-            encoder, size = load_encoder(run)
-            sets = sets or ImageSets(images, config, size)
+            encoder, shown = load_encoder(run)
+            sets = sets or ImageSets(images, store, config, shown)
             scores = sets.scores(encoder)
             results.append(run_result(cost, run_config.train.seed, scores, test))
             first.setdefault(model.variant.name, scores[test])
@@ -62,7 +63,7 @@ def compare(
             Model(name=model.variant.name, runs=results, description=model.variant.description)
         )
     assert sets is not None
-    shown = [n for n in (BASELINE, "edge term", FEATURED) if n in first]
+    compared = [n for n in (BASELINE, "edge term", FEATURED) if n in first]
     return Report(
         title="graphrise demo: what an image similarity graph from clicks adds",
         intro=INTRO,
@@ -75,7 +76,7 @@ def compare(
         curve_set=config.queries[-2],
         graph_statistics=graph_statistics(graph, images, config.label),
         degree_counts=np.bincount(np.diff(graph.rowptr)).tolist(),
-        retrieval_grid=sets.grid({n: first[n] for n in shown}, test),
+        retrieval_grid=sets.grid({n: first[n] for n in compared}, test),
         retrieval_note="Queries evenly spaced over the test set, not picked; models of seed 0.",
         command=command,
         versions=versions(),

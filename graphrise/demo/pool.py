@@ -41,7 +41,6 @@ class Job:
 def _work(job: Job, events: Any) -> None:
     """Body of a worker process: train, report progress, then success or why not."""
     try:
-        from graphrise.data.tables import read_images
         from graphrise.evaluate.run import probe_of
         from graphrise.graph.store import open_graph
         from graphrise.train.run import train
@@ -49,7 +48,7 @@ def _work(job: Job, events: Any) -> None:
         def display(fraction: float, state: str) -> None:
             events.put((job.name, fraction, state))
 
-        probe = probe_of(read_images(job.dataset), job.config, job.probe)
+        probe = probe_of(job.dataset, job.config, job.probe)
         graph = open_graph(job.graph)
         train(job.dataset, graph, job.run, job.config, display=display, probe=probe, overwrite=True)
         events.put((job.name, None, ""))

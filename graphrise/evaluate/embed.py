@@ -11,20 +11,26 @@ import torch
 
 from graphrise.config import ImageConfig
 from graphrise.data.files import whole_file
-from graphrise.data.tables import read_images
 from graphrise.errors import DataError
+from graphrise.images.dataset import open_images
+from graphrise.images.reader import ImageReader
 from graphrise.loader.augment import Augment
-from graphrise.loader.images import ImageReader
 from graphrise.nn.encoder import Encoder, load_encoder
 
 
 @torch.inference_mode()
-def embed(encoder: Encoder, reader: ImageReader, batch_size: int = 256) -> np.ndarray:
+def embed(
+    encoder: Encoder,
+    reader: ImageReader,
+    shown: ImageConfig | None = None,
+    batch_size: int = 256,
+) -> np.ndarray:
     """Embed every image of a reader, without augmentation and in full precision.
 
     Args:
         encoder: Put into evaluation mode and back; its device is used.
         reader: N images.
+        shown: Size and crop that the encoder wants; None: what the reader gives.
         batch_size: Images at a time.
 
     Returns:
@@ -34,7 +40,8 @@ def embed(encoder: Encoder, reader: ImageReader, batch_size: int = 256) -> np.nd
         DataError: An image cannot be read.
     """
     device = next(encoder.parameters()).device
-    prepare = Augment(ImageConfig(size=reader.size), encoder.mean, encoder.std).to(device)
+    shown = shown or ImageConfig(size=reader.size)
+    prepare = Augment(shown, encoder.mean, encoder.std).to(device)
     training = encoder.training
     encoder.eval()
     parts = [
@@ -65,10 +72,10 @@ def embed_dataset(
     """
     if out.exists() and not overwrite:
         raise DataError(f"{out}: exists already; give --overwrite to replace it")
-    encoder, size = load_encoder(run)
-    images = read_images(dataset)
+    encoder, shown = load_encoder(run)
+    images, store = open_images(dataset)
     rows = np.arange(len(images)) if where is None else images.select(where)
-    vectors = embed(encoder, ImageReader(images, rows, size, cache_mib=0))
+    vectors = embed(encoder, ImageReader(store, rows, shown.canvas, cache_mib=0), shown)
     table = pa.table(
         {
             "image_id": images.table.column("image_id").take(pa.array(rows)),

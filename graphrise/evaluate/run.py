@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from graphrise.config import EvaluateConfig, ImageConfig, RunConfig, to_dict
-from graphrise.data.tables import ImageTable, read_images
+from graphrise.data.tables import ImageTable
 from graphrise.errors import DataError
 from graphrise.evaluate.embed import embed
 from graphrise.evaluate.figures import write_figures
@@ -18,7 +18,9 @@ from graphrise.evaluate.grid import retrieval_grid
 from graphrise.evaluate.report import write_report
 from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
 from graphrise.evaluate.score import Embedded, Score, codes, score
-from graphrise.loader.images import ImageReader
+from graphrise.images.base import ImageStore
+from graphrise.images.dataset import open_images
+from graphrise.images.reader import ImageReader
 from graphrise.nn.encoder import Encoder, load_encoder
 from graphrise.train.folder import RunResult as Trained
 from graphrise.train.folder import read_run, versions, write_json
@@ -30,13 +32,21 @@ GRID_NEIGHBOURS = 5
 class ImageSets:
     """The gallery and query sets of a dataset, decoded once for any number of encoders."""
 
-    def __init__(self, images: ImageTable, config: EvaluateConfig, image_size: int) -> None:
+    def __init__(
+        self, images: ImageTable, store: ImageStore, config: EvaluateConfig, shown: ImageConfig
+    ) -> None:
         """Select the sets.
+
+        Args:
+            images: Rows of the dataset.
+            store: Their pictures.
+            config: Sets and metrics.
+            shown: Size and crop that the encoder wants.
 
         Raises:
             DataError: A column or set is missing, or a query set overlaps the gallery in part.
         """
-        self.config = config
+        self.config, self._shown = config, shown
         self.rows = {where: images.select(where) for where in (config.gallery, *config.queries)}
         gallery = set(self.rows[config.gallery].tolist())
         for where in config.queries:
@@ -54,12 +64,12 @@ class ImageSets:
             self.labels[where] = codes([labels[r] for r in rows], vocabularies[0])
             self.groups[where] = codes([groups[r] for r in rows], vocabularies[1])
             self.readers[where] = ImageReader(
-                images, rows, image_size, ImageConfig(size=image_size).cache_mib
+                store, rows, shown.canvas, cache_mib=ImageConfig().cache_mib
             )
 
     def embedded(self, encoder: Encoder, where: str) -> Embedded:
         """One set through an encoder."""
-        vectors = embed(encoder, self.readers[where])
+        vectors = embed(encoder, self.readers[where], self._shown)
         return Embedded(vectors, self.labels[where], self.groups[where])
 
     def scores(self, encoder: Encoder, queries: tuple[str, ...] | None = None) -> dict[str, Score]:
@@ -96,11 +106,11 @@ class ImageSets:
 
 
 def probe_of(
-    images: ImageTable, config: RunConfig, where: str
+    dataset: Path, config: RunConfig, where: str
 ) -> Callable[[Encoder], dict[str, float]]:
     """A probe for `train`: recall@1 of one query set, cheap enough to call while training."""
     probed = dataclasses.replace(config.evaluate, queries=(where,))
-    sets = ImageSets(images, probed, config.images.size)
+    sets = ImageSets(*open_images(dataset), probed, config.images)
 
     def probe(encoder: Encoder) -> dict[str, float]:
         return {"recall@1": sets.scores(encoder)[where].metrics["recall@1"]}
@@ -137,8 +147,8 @@ def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None)
     """
     run_config, trained_on, trained = read_run(run)
     config = config or run_config.evaluate
-    encoder, size = load_encoder(run)
-    sets = ImageSets(read_images(dataset or trained_on), config, size)
+    encoder, shown = load_encoder(run)
+    sets = ImageSets(*open_images(dataset or trained_on), config, shown)
     scores = sets.scores(encoder)
     test = config.queries[-1]
     result = {where: {"metrics": s.metrics, "counts": s.counts} for where, s in scores.items()}

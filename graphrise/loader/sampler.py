@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
-from torch_geometric.sampler import (
-    BaseSampler,
-    EdgeSamplerInput,
-    NegativeSampling,
-    NodeSamplerInput,
-    SamplerOutput,
-)
 
 from graphrise.graph.draws import first_above
 from graphrise.graph.pages import Scattered
+from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
+from graphrise.loader.base import DrawnEdges, EdgeSampler, NeighborEmbeddings
+from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows, kind_mask
 from graphrise.ops.counter_random import counter_bits
 
 _STREAM = 1  # keeps neighbour draws apart from other uses of the same seed
@@ -25,7 +20,7 @@ _PIECE = 1 << _PLACE_BITS  # seeds sorted together
 _BLOCK = 1 << 13  # draws made together: what they read stays in the processor's cache
 
 
-class PairSampler(BaseSampler):
+class PairSampler(EdgeSampler):
     """Draws k neighbours, with replacement, for every seed image.
 
     The estimators. Let `w_uv` be the edge weights of seed u, `W_u` their sum, `n_u` its degree, and
@@ -36,11 +31,11 @@ class PairSampler(BaseSampler):
       `normalize`. A neighbour drawn by its weight counts 1, never its weight again.
     - `uniform`: v drawn with probability `1 / n_u`; coefficient `v_uv n_u / k`.
 
+    With `kinds`, all of this is over the edges of these kinds; for unlabelled images (`others`), over
+    their edges to unlabelled ones: those to labelled images count from the other end.
+
     A draw depends on (seed, epoch, node, number of the draw) alone, hence not on how nodes are
     batched or on worker processes. Seeds without edges draw nothing.
-
-    Attributes:
-        epoch: Enters every draw; set it before iterating (`order.EvenBatches.set_epoch` does).
     """
 
     def __init__(
@@ -50,6 +45,9 @@ class PairSampler(BaseSampler):
         draw: Literal["weighted", "uniform"] = "weighted",
         *,
         normalize: bool = True,
+        kinds: tuple[str, ...] | None = None,
+        labels: Ragged | None = None,
+        neighbors: NeighborEmbeddings = "encoder",
         seed: int = 0,
     ) -> None:
         """Sample from `graph`; nothing is read yet.
@@ -59,13 +57,51 @@ class PairSampler(BaseSampler):
             k: Draws per seed; 0 samples the seeds alone.
             draw: The estimator, see above.
             normalize: Whether Omega_u is the weighted mean or the weighted sum over neighbours.
+            kinds: Names of the kinds of edges to draw from; None: all.
+            labels: Says which images are labelled; needed to draw for unlabelled ones.
+            neighbors: See `EdgeSampler`.
             seed: Every draw follows from it.
+
+        Raises:
+            ConfigError: The graph knows no such kind of edge.
         """
-        self._rowptr, self._col = Scattered(graph.rowptr), Scattered(graph.col)
+        super().__init__(graph, neighbors=neighbors, seed=seed)
+        mask = kind_mask(graph, kinds)
+        self._allowed = AllowedRows(graph, mask, labels)
+        self._filtered = mask is not None
+        self._rowptr = Scattered(graph.rowptr)
         self._weight, self._strength = Scattered(graph.weight), Scattered(graph.strength)
         self._cumulative = Scattered(graph.cumulative)
-        self.k, self.draw, self.normalize, self.seed = k, draw, normalize, seed
-        self.epoch = 0
+        self.k, self.estimator, self.normalize = k, draw, normalize
+
+    def draw(self, seeds: np.ndarray, others: np.ndarray) -> DrawnEdges:
+        """k edges of every image that has some; of `others`, to unlabelled images only."""
+        if self._filtered:
+            row, edge, coefficient = self._draw_allowed(seeds, self._allowed.of(seeds))
+        else:
+            row, edge = self.draw_edges(seeds)
+            coefficient = self.coefficient(edge, seeds[row])
+        if others.size and self.k:
+            found = self._allowed.of(others)
+            rest = self._draw_allowed(others, found.where(self._allowed.unlabelled(found.col)))
+            row = np.concatenate((row, rest[0] + seeds.size))
+            edge = np.concatenate((edge, rest[1]))
+            coefficient = np.concatenate((coefficient, rest[2]))
+        return DrawnEdges(others, row, edge, coefficient)
+
+    def _draw_allowed(
+        self, nodes: np.ndarray, rows: Rows
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, edge and coefficient of draws from what a filter left of the rows."""
+        state = counter_bits(self.seed, _STREAM, self.epoch, np.arange(self.k))
+        row, place = draw_from_rows(rows, nodes, state, weighted=self.estimator == "weighted")
+        total = rows.totals(nodes.size)[row]
+        if self.estimator == "weighted":
+            value = np.ones(row.size) if self.normalize else total
+        else:
+            value = rows.weight[place] * np.bincount(rows.row, minlength=nodes.size)[row]
+            value = value / total if self.normalize else value
+        return row, rows.edge[place], (value / max(self.k, 1)).astype(np.float32)
 
     def draw_edges(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Drawn edges of some seeds.
@@ -97,7 +133,7 @@ class PairSampler(BaseSampler):
         row = np.flatnonzero(degree)
         start, degree = start[row], degree[row]
         shares, first = self._cumulative.array, start
-        if self.draw == "weighted":
+        if self.estimator == "weighted":
             shares, first = self._cumulative.rows(start, degree), np.cumsum(degree) - degree
         shift = (start - first).repeat(self.k)
         bits = counter_bits(seeds[row][:, None], after=state)
@@ -140,7 +176,7 @@ class PairSampler(BaseSampler):
         point = (bits.ravel() >> np.uint64(32)).astype(np.uint32)
         if self.k > 1:
             start, degree = start.repeat(self.k), degree.repeat(self.k)
-        if self.draw == "weighted":
+        if self.estimator == "weighted":
             return first_above(cumulative, start, degree, point)
         return start + (point * degree >> 32)
 
@@ -159,7 +195,7 @@ class PairSampler(BaseSampler):
         Returns:
             float32 `[E]`.
         """
-        if self.draw == "weighted":
+        if self.estimator == "weighted":
             value = np.ones(edge.size) if self.normalize else self._strength.at(seeds)
         else:
             value = self.weight(edge).astype(np.float64) * self._rows_of(seeds)[1]
@@ -173,29 +209,3 @@ class PairSampler(BaseSampler):
             edge: int64 `[E]`, positions in CSR order.
         """
         return self._weight.at(edge)
-
-    def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: object) -> SamplerOutput:
-        """PyG's entry: seeds first, then each drawn neighbour once; `row` seeds, `col` drawn."""
-        seeds = index.node.numpy()
-        row, edge = self.draw_edges(seeds)
-        neighbor = self._col.at(edge).astype(np.int64)
-        # Unique images only: an image that is drawn twice, or is a seed too, is encoded once.
-        extra = np.setdiff1d(neighbor, seeds)
-        node = np.concatenate((seeds, extra))
-        order = np.argsort(node, kind="stable")
-        col = order[np.searchsorted(node[order], neighbor)]
-        return SamplerOutput(
-            node=torch.from_numpy(node),
-            row=torch.from_numpy(row),
-            col=torch.from_numpy(col),
-            edge=torch.from_numpy(edge),
-            num_sampled_nodes=[seeds.size, extra.size],
-            num_sampled_edges=[edge.size],
-            metadata=(index.input_id, None),
-        )
-
-    def sample_from_edges(
-        self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
-    ) -> SamplerOutput:
-        """Not offered: training here starts from labelled images, not from edges."""
-        raise TypeError("PairSampler samples from nodes; use it with NodeLoader")

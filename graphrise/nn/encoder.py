@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
-from graphrise.config import EncoderConfig, from_dict, to_dict
+from graphrise.config import EncoderConfig, ImageConfig, from_dict, to_dict
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError
 
@@ -70,7 +70,9 @@ class Encoder(nn.Module):
         return F.normalize(z, dim=1) if self.normalize else z
 
 
-def save_encoder(encoder: Encoder, config: EncoderConfig, image_size: int, folder: Path) -> None:
+def save_encoder(
+    encoder: Encoder, config: EncoderConfig, images: ImageConfig, folder: Path
+) -> None:
     """Write `encoder.safetensors` and `encoder.json` (architecture, preprocessing) to `folder`."""
     state = {
         name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()
@@ -79,7 +81,8 @@ def save_encoder(encoder: Encoder, config: EncoderConfig, image_size: int, folde
         save_file(state, temporary)
     description = {
         "encoder": to_dict(config),
-        "image_size": image_size,
+        "image_size": images.size,
+        "crop_pct": images.crop_pct,
         "mean": encoder.mean,
         "std": encoder.std,
     }
@@ -87,8 +90,8 @@ def save_encoder(encoder: Encoder, config: EncoderConfig, image_size: int, folde
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def load_encoder(folder: Path) -> tuple[Encoder, int]:
-    """The encoder of a run folder, in evaluation mode, and its image size in pixels.
+def load_encoder(folder: Path) -> tuple[Encoder, ImageConfig]:
+    """The encoder of a run folder, in evaluation mode, and the size and crop of its images.
 
     Nothing is unpickled: weights are safetensors, the rest is JSON.
 
@@ -105,8 +108,10 @@ def load_encoder(folder: Path) -> tuple[Encoder, int]:
         encoder = Encoder(config)
         encoder.load_state_dict(load_file(weights))
         encoder.mean, encoder.std = tuple(found["mean"]), tuple(found["std"])
+        size, crop_pct = int(found["image_size"]), float(found.get("crop_pct", 1.0))
+        images = ImageConfig(size=size, crop_pct=crop_pct)
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder}: encoder.json or encoder.safetensors is damaged: {error}"
         ) from error
-    return encoder.eval(), int(found["image_size"])
+    return encoder.eval(), images

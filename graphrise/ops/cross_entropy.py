@@ -14,14 +14,14 @@ def soft_cross_entropy(
     """Per-image cross-entropy `- sum_k q_k log p_k` with p = softmax(logits).
 
     Soft multi-label targets as in the paper (L of DESIGN section 2): `q = (1 - smoothing) * q_row +
-    smoothing / C`. Only the few labels of a row are gathered; no dense target is made. Computed in
-    float32 at least.
+    smoothing / C`; an image without a label has loss 0. Only the few labels of a row are gathered;
+    no dense target is made. Computed in float32 at least.
 
     Args:
         logits: `[B, C]`, any float dtype.
         row: int64 `[E]` in `[0, B)`, image of each label entry.
         index: int64 `[E]` in `[0, C)`, its label.
-        weight: float `[E]`, its share; an image's shares sum to 1.
+        weight: float `[E]`, its share; an image's shares sum to 1, or it has none.
         smoothing: Epsilon in [0, 1).
 
     Returns:
@@ -44,4 +44,6 @@ def soft_cross_entropy(
     loss = -log_p.new_zeros(logits.size(0)).index_add(0, row, share)
     if smoothing == 0:
         return loss
-    return (1 - smoothing) * loss - smoothing * log_p.mean(dim=1)
+    labelled = torch.zeros_like(loss, dtype=torch.bool).index_fill(0, row, True)
+    even = torch.where(labelled, log_p.mean(dim=1), 0)
+    return (1 - smoothing) * loss - smoothing * even

@@ -17,5 +17,6 @@ def soft_cross_entropy(
     """`- sum_k q_k log p_k` with a dense q `[B, C]`, in the dtype of `logits` -> `[B]`."""
     q = torch.zeros_like(logits)
     q.index_put_((row, index), weight.to(logits.dtype), accumulate=True)
-    q = (1 - smoothing) * q + smoothing / logits.size(1)
+    labelled = torch.isin(torch.arange(logits.size(0), device=row.device), row).unsqueeze(1)
+    q = (1 - smoothing) * q + labelled * smoothing / logits.size(1)
     return -(q * torch.log_softmax(logits, dim=1)).sum(dim=1)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
-from torch_geometric.loader import NodeLoader
+import pyarrow as pa
+import pyarrow.compute
 
 from graphrise.config import RunConfig
-from graphrise.data.tables import ImageTable, read_images
+from graphrise.data.tables import ImageTable
 from graphrise.errors import DataError
 from graphrise.graph.build import require_labels
 from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import spread_labels
-from graphrise.graph.store import Graph
-from graphrise.loader.batch import neighbor_loader, without_edges
-from graphrise.loader.images import ImageReader
-from graphrise.loader.sampler import PairSampler
+from graphrise.graph.store import Graph, as_column
+from graphrise.images.dataset import open_images
+from graphrise.images.reader import ImageReader
+from graphrise.loader.batch import TrainingLoader, without_edges
+from graphrise.train.batches import batch_plan, edge_sampler
+
+pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -35,10 +40,11 @@ class TrainingData(lightning.LightningDataModule):
 
         Raises:
             DataError: A node's image is not in images.parquet, or no image has a label.
+            ConfigError: The graph has no edges of a kind that the config names.
         """
         super().__init__()
         self.config = config
-        images = read_images(dataset)
+        images, store = open_images(dataset)
         self.notes: list[str] = []
         if config.shuffle_graph is not None:
             graph = shuffle_nodes(graph, config.shuffle_graph)
@@ -58,36 +64,41 @@ class TrainingData(lightning.LightningDataModule):
         self.num_labelled = int((self.labels.counts > 0).sum())
         if graph.num_edges == 0:
             self.notes.append("the graph has no edges: training is cross-entropy only")
+        self._sampler = edge_sampler(graph, self.labels, config)
         self.reader = ImageReader(
-            images, _rows_of(graph, images), config.images.size, config.images.cache_mib
+            store,
+            _rows_of(graph, images),
+            config.images.canvas,
+            cache_mib=config.images.cache_mib,
+            threads=config.images.threads,
+            on_bad_image=config.images.on_bad_image,
         )
 
-    def train_dataloader(self) -> NodeLoader:
+    def train_dataloader(self) -> TrainingLoader:
         """Loader over the labelled images; draws neighbours only if the edge term counts."""
-        edges = self.config.edges
-        sampler = PairSampler(
-            self.graph,
-            edges.neighbors if edges.alpha > 0 else 0,
-            edges.draw,
-            normalize=edges.normalize,
-            seed=self.config.train.seed,
-        )
-        return neighbor_loader(
+        images = self.config.images
+        return TrainingLoader(
             without_edges(self.graph),
             self.reader,
             self.labels,
-            sampler,
-            batch_size=self.config.train.batch_size,
-            workers=self.config.images.workers,
+            self._sampler,
+            batch_plan(self.graph, self.labels, self.config),
+            workers=images.workers,
+            prefetch=images.prefetch,
         )
 
 
 def _rows_of(graph: Graph, images: ImageTable) -> np.ndarray:
-    row_of = {image_id: row for row, image_id in enumerate(images.ids)}
-    missing = [image_id for image_id in graph.image_ids if image_id not in row_of]
-    if missing:
+    """Row of each node's image, int64 `[N]`."""
+    ids, nodes = images.table.column("image_id"), as_column(graph.image_ids)
+    if len(ids) == len(nodes) and ids.type == nodes.type and ids.equals(nodes):
+        return np.arange(len(ids))
+    whole = pa.large_string() if not pa.types.is_integer(nodes.type) else pa.int64()
+    found = pc.index_in(nodes.cast(whole), value_set=ids.cast(whole))
+    if found.null_count:
+        first = nodes[pc.index(pc.is_null(found), True).as_py()].as_py()
         raise DataError(
-            f"{images.folder / 'images.parquet'}: {len(missing):,} images of the graph are not in "
-            f"it, the first is {missing[0]!r}; was the graph built from another dataset?"
+            f"{images.folder / 'images.parquet'}: {found.null_count:,} images of the graph are "
+            f"not in it, the first is {first!r}; was the graph built from another dataset?"
         )
-    return np.array([row_of[image_id] for image_id in graph.image_ids], dtype=np.int64)
+    return found.to_numpy().astype(np.int64)

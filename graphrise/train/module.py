@@ -13,9 +13,11 @@ from torch_geometric.data import Data
 from graphrise.config import RunConfig
 from graphrise.errors import ConfigError
 from graphrise.loader.augment import Augment
+from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import Encoder
 from graphrise.nn.heads import FullSoftmax
 from graphrise.nn.regularizer import EdgeRegularizer
+from graphrise.train.edge_terms import edge_terms
 
 LOG_EVERY = 10
 
@@ -27,15 +29,24 @@ class GraphRise(lightning.LightningModule):
         passes: Images encoded for training so far, neighbours included.
         seeds: Labelled images seen so far.
         latest: Loss terms of the last step, detached scalars by name (`label_loss`, `edge_loss`).
+        bad_images: Pictures that could not be read so far: node and reason.
     """
 
-    def __init__(self, config: RunConfig, num_labels: int, num_labelled: int) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        num_labels: int,
+        num_labelled: int,
+        *,
+        bank: EmbeddingBank | None = None,
+    ) -> None:
         """Build the parts.
 
         Args:
             config: The run.
             num_labels: C, size of the vocabulary.
             num_labelled: Images with a label: an epoch.
+            bank: Past embeddings by node, where neighbours come from there.
         """
         super().__init__()
         self.config = config
@@ -45,28 +56,44 @@ class GraphRise(lightning.LightningModule):
             config.encoder.dim, num_labels, scale=scale, smoothing=config.head.smoothing
         )
         self.edge_term = EdgeRegularizer()
+        self.bank = bank
         self.augment = Augment(config.images, self.encoder.mean, self.encoder.std)
         self._epoch_length = num_labelled
         self.passes = 0
         self.seeds = 0
         self.latest: dict[str, Tensor] = {}
+        self.bad_images: dict[int, str] = {}
+
+    def embed(self, batch: Data) -> Tensor:
+        """Embeddings `[N, D]` of a batch; its last `num_forward` images without gradient."""
+        x = self.augment(batch.x, batch.augment)
+        if not batch.num_forward:
+            return self.encoder(x)
+        trained = x.size(0) - batch.num_forward
+        # With gradient first: autocast keeps the weights that it casts, and those cast without
+        # gradient would leave the encoder without any.
+        z = self.encoder(x[:trained])
+        # Never one image by itself: batch normalisation wants two.
+        last = max(batch.num_forward, 2)
+        with torch.no_grad():
+            return torch.cat((z, self.encoder(x[-last:])[-batch.num_forward :]))
 
     def losses(self, batch: Data) -> dict[str, Tensor]:
-        """Loss terms of one batch (`loader.batch.AttachImages` says what it holds).
+        """Loss terms of one batch (`loader.batch.TrainingLoader` says what it holds).
 
         Returns:
             `label`: cross-entropy, scalar; `edge`: Omega per seed, scalar, absent if no edge was
-            drawn.
+            drawn; `edge_unlabelled`: likewise of unlabelled images.
         """
-        z = self.encoder(self.augment(batch.x, batch.augment))
+        z = self.embed(batch)
         seeds = z[: batch.batch_size]
         label = self.head(seeds, batch.label_row, batch.label_index, batch.label_weight)
-        terms = {"label": label}
-        edge_index = batch.edge_index
-        assert edge_index is not None
-        if edge_index.size(1):
-            terms["edge"] = self.edge_term(z, edge_index, batch.edge_coefficient, batch.batch_size)
-        return terms
+        step, bank = self.global_step, self.bank
+        max_age = self.config.edges.bank.max_age
+        terms = edge_terms(self.edge_term, z, batch, bank, step=step, max_age=max_age)
+        if bank is not None:
+            bank.write(batch.n_id, z, step)
+        return {"label": label, **terms}
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """One step; counts passes and logs the terms."""
@@ -79,9 +106,14 @@ class GraphRise(lightning.LightningModule):
                 f"a batch of one image cannot be trained on ({error}): raise train.batch_size, or "
                 "label more images"
             ) from error
+        edges = self.config.edges
         loss = terms["label"]
-        if "edge" in terms:
-            loss = loss + self.config.edges.alpha * terms["edge"]
+        for name, alpha in (("edge", edges.alpha), ("edge_unlabelled", edges.alpha_unlabelled)):
+            if name in terms:
+                loss = loss + alpha * terms[name]
+        if "bad_node" in batch:
+            found = zip(batch.bad_node.tolist(), batch.bad_reason, strict=True)
+            self.bad_images.update(found)
         self.passes += int(batch.n_id.numel())
         self.seeds += int(batch.batch_size)
         self.latest = {f"{name}_loss": value.detach() for name, value in terms.items()}

@@ -12,7 +12,9 @@ from lightning.pytorch.loggers import CSVLogger
 
 from graphrise.config import RunConfig
 from graphrise.graph.store import Graph
+from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import save_encoder
+from graphrise.train.bad_images import list_bad_images
 from graphrise.train.data import TrainingData
 from graphrise.train.folder import RunResult, peak_mib, prepare, versions, write_json
 from graphrise.train.module import LOG_EVERY, GraphRise
@@ -48,7 +50,8 @@ def train(
 
     The folder gets `config.yaml` (every setting), `metrics.csv`, `checkpoint/last.ckpt`,
     `encoder.safetensors` with `encoder.json`, and, last, `run.json` (passes, seconds, curve,
-    versions): a folder with `run.json` is a finished run.
+    versions): a folder with `run.json` is a finished run. Pictures that could not be read, where
+    that is allowed, are in `bad_images.csv`.
 
     Args:
         dataset: Dataset folder.
@@ -70,16 +73,33 @@ def train(
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Only now: a run that cannot be built leaves no folder and removes none.
     prepare(run, config, dataset, overwrite=overwrite)
+    module.bank = _bank(config, graph.num_nodes, run)
     budget = Budget(run.name, display, probe)
     with quiet_lightning():
         trainer = _trainer(run, config, budget)
-        _fit(trainer, module, data)
+        try:
+            _fit(trainer, module, data)
+        finally:
+            data.notes += list_bad_images(run, graph, data.reader, module.bad_images)
         _log_last_step(trainer, module)
         trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
-    save_encoder(module.encoder, config.encoder, config.images.size, run)
+    save_encoder(module.encoder, config.encoder, config.images, run)
     result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
     write_json(run / "run.json", {**result.__dict__, "versions": versions()})
     return result
+
+
+def _bank(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | None:
+    """The table of past embeddings, if the edge term takes neighbours from one."""
+    if not config.edges.used or config.edges.embeddings != "bank":
+        return None
+    settings = config.edges.bank
+    return EmbeddingBank(
+        num_nodes,
+        config.encoder.dim,
+        dtype=getattr(torch, settings.dtype),
+        file=run / "bank.npy" if settings.mapped else None,
+    )
 
 
 def _trainer(run: Path, config: RunConfig, budget: Budget) -> lightning.Trainer:

@@ -1,12 +1,17 @@
 """Augmentation: a function of (seed, epoch, image), in range, and identity without strength."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphrise.config import ImageConfig
+from graphrise.errors import ConfigError
 from graphrise.loader.augment import DRAWS, Augment, augment_draws
 
 HALF = (0.5, 0.5, 0.5)
@@ -19,6 +24,12 @@ FULL: dict[str, Any] = {
     "grey": 0.5,
     "erase": 0.5,
 }
+ALL: dict[str, Any] = FULL | {
+    "flip": True,
+    "crop_pct": 0.8,
+    "crop_scale": (0.3, 1.0),
+    "rand_augment": 2,
+}
 
 
 def pictures(count=6, size=16):
@@ -26,8 +37,8 @@ def pictures(count=6, size=16):
     return torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
 
 
-def augment(**strengths):
-    return Augment(ImageConfig(size=16, **(OFF | strengths)), HALF, HALF)
+def augment(size=16, **strengths):
+    return Augment(ImageConfig(size=size, **(OFF | strengths)), HALF, HALF)
 
 
 def test_draws_are_a_function_of_seed_epoch_and_image():
@@ -57,7 +68,7 @@ def test_zero_strengths_are_the_identity():
     torch.testing.assert_close(augment()(x, draws), augment()(x), rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("strengths", [FULL, FULL | {"flip": True}, {"colour": 0.9}])
+@pytest.mark.parametrize("strengths", [FULL, ALL | {"crop_pct": 1.0}, {"colour": 0.9}])
 def test_values_stay_in_range_and_move(strengths):
     x = pictures(32)
     got = augment(**strengths)(x, augment_draws(3, 1, np.arange(32)))
@@ -70,18 +81,20 @@ def test_values_stay_in_range_and_move(strengths):
 
 
 def test_an_image_does_not_depend_on_its_batch():
-    x, draws = pictures(8), augment_draws(0, 5, np.arange(8))
-    module = augment(**FULL, flip=True)
+    x, draws = pictures(8, size=20), augment_draws(0, 5, np.arange(8))
+    module = augment(**ALL)
     together = module(x, draws)
     for i in (0, 7):
         alone = module(x[i : i + 1], draws[i : i + 1])[0]
         torch.testing.assert_close(alone, together[i], rtol=1e-5, atol=1e-5)
+    order = torch.tensor([3, 7, 1, 0])
+    torch.testing.assert_close(module(x[order], draws[order]), together[order], rtol=0, atol=1e-5)
 
 
 def test_input_is_left_alone():
     x = pictures()
     before = x.clone()
-    augment(**FULL)(x, augment_draws(0, 0, np.arange(len(x))))
+    augment(**ALL)(x, augment_draws(0, 0, np.arange(len(x))))
     torch.testing.assert_close(x, before)
 
 
@@ -115,7 +128,7 @@ def test_zoom_scales_the_area(draw, zoom, angle):
     x = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     x[:, :, 12:20, 12:20] = 255
     draws = draws_of(1, u0=draw, u1=1.0)
-    got = (augment(scale=0.5, rotate=angle)(x, draws) + 1) / 2
+    got = (augment(size=32, scale=0.5, rotate=angle)(x, draws) + 1) / 2
     # Samples 1.5 pixels apart see 5.5 of 8 / 1.5 pixels: the grid's own error is 6 %.
     assert got[:, 0].sum().item() == pytest.approx(64 * zoom**2, rel=0.08)
     for edges in (got[0, 0].amax(dim=0), got[0, 0].amax(dim=1)):
@@ -158,6 +171,100 @@ def test_erase_blanks_one_rectangle():
     torch.testing.assert_close(got[0, :, changed[0]].mean(dim=1), mean[0], rtol=1e-3, atol=1e-3)
 
 
-def test_no_image():
-    empty = torch.empty(0, 3, 16, 16, dtype=torch.uint8)
-    assert augment(**FULL)(empty, torch.empty(0, DRAWS)).shape == (0, 3, 16, 16)
+@pytest.mark.parametrize("side", [16, 20])
+def test_no_image(side):
+    empty = torch.empty(0, 3, side, side, dtype=torch.uint8)
+    assert augment(**ALL)(empty, torch.empty(0, DRAWS)).shape == (0, 3, 16, 16)
+    assert augment(**ALL)(empty).shape == (0, 3, 16, 16)
+
+
+def earlier(x, u, scale, shift, rotate, colour, erase):
+    """The augmentation as it was before crops and RandAugment, for `grey` 0 and with `flip`."""
+    x = x.to(torch.float32).div_(255)
+    zoom = torch.exp((2 * u[:, 0] - 1) * math.log1p(scale))
+    angle = (2 * u[:, 1] - 1) * math.radians(rotate)
+    moved = (2 * u[:, 2:4] - 1) * (2 * shift)
+    mirror = torch.where(u[:, 4] < 0.5, -1.0, 1.0)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    across = torch.stack((cos * mirror, -sin, moved[:, 0]), dim=1)
+    down = torch.stack((sin * mirror, cos, moved[:, 1]), dim=1)
+    grid = F.affine_grid(torch.stack((across, down), dim=1), list(x.shape), align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    signed = (2 * u[:, 6:11] - 1) * colour
+    bright, contrast, saturation = (1 + signed[:, i].view(-1, 1, 1) for i in range(3))
+    turn = (signed[:, 3] * math.pi).view(-1, 1, 1)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    hue = torch.cos(turn) * torch.eye(3) + (1 - torch.cos(turn)) * torch.full((3, 3), 1 / 3)
+    hue = hue + torch.sin(turn) * math.sqrt(1 / 3) * cross
+    luma = torch.tensor((0.299, 0.587, 0.114)).expand(3, 3)
+    mixed = saturation * torch.eye(3) + (1 - saturation) * luma
+    matrix = bright * contrast * mixed @ hue
+    offset = x.mean(dim=(2, 3), keepdim=True) * (1 - contrast[..., None])
+    x = (torch.einsum("bij,bjhw->bihw", matrix, x) + offset).clamp_(0, 1)
+
+    sides = 0.2 + 0.3 * u[:, 12:14]
+    first = u[:, 14:16] * (1 - sides)
+    at = torch.linspace(0, 1, x.size(-1))
+    inside = [
+        (at >= first[:, i, None]) & (at <= first[:, i, None] + sides[:, i, None]) for i in (0, 1)
+    ]
+    hole = inside[0][:, :, None] & inside[1][:, None, :] & (u[:, 11] < erase)[:, None, None]
+    x = torch.where(hole[:, None], x.mean(dim=(2, 3), keepdim=True), x)
+    return (x - 0.5) / 0.5
+
+
+@pytest.mark.parametrize("size", [8, 33])
+def test_without_new_options_nothing_has_changed_by_a_bit(size):
+    strengths = {"scale": 0.3, "shift": 0.2, "rotate": 30.0, "colour": 0.5, "erase": 0.5}
+    x, draws = pictures(9, size), augment_draws(1, 2, np.arange(9))
+    got = augment(size=size, flip=True, **strengths)(x, draws)
+    torch.testing.assert_close(got, earlier(x, draws, **strengths), rtol=0, atol=0)
+
+
+def test_draws_keep_their_values():
+    # Trained runs hang on these: a draw is its address's, whatever DRAWS is.
+    draws = augment_draws(7, 3, np.array([11]))[0, [0, 5, 15, 16, 23]]
+    want = torch.tensor([0.120767102, 0.205381066, 0.785492778, 0.412530929, 0.762199044])
+    torch.testing.assert_close(draws, want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strengths", [FULL, ALL | {"crop_pct": 1.0}])
+@pytest.mark.parametrize("draw", [False, True])
+def test_memory_layout_does_not_matter(strengths, draw):
+    x = pictures(5, size=8)
+    draws = augment_draws(0, 1, np.arange(5)) if draw else None
+    module = augment(size=8, **strengths)
+    want = module(x, draws)
+    for other in (
+        x.contiguous(memory_format=torch.channels_last),
+        x.transpose(2, 3).contiguous().transpose(2, 3),
+        x.repeat(1, 1, 1, 2)[..., :8],
+    ):
+        torch.testing.assert_close(module(other, draws), want, rtol=0, atol=1e-6)
+
+
+def test_autocast_does_not_lower_the_precision():
+    x, draws = pictures(4, size=20), augment_draws(0, 1, np.arange(4))
+    module = augment(**ALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = module(x, draws)
+    torch.testing.assert_close(got, module(x, draws), rtol=0, atol=0)
+
+
+@given(st.integers(0, 2**40), st.integers(0, 10**6), st.integers(0, 2**40))
+@settings(max_examples=25, deadline=None)
+def test_a_picture_is_a_function_of_seed_epoch_and_image(seed, epoch, image):
+    x, module = pictures(1, size=20), augment(**ALL)
+    first, again, later = (
+        module(x, augment_draws(seed, e, np.array([image]))) for e in (epoch, epoch, epoch + 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+@pytest.mark.parametrize("shape", [(16, 20), (18, 18), (32, 32)])
+def test_a_picture_of_another_side_is_refused(shape):
+    x = torch.zeros(1, 3, *shape, dtype=torch.uint8)
+    with pytest.raises(ConfigError, match=rf"{shape[0]} x {shape[1]} pixels.* 20 .*0\.8\) or 16"):
+        augment(crop_pct=0.8)(x)

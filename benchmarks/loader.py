@@ -1,0 +1,102 @@
+"""Case `loader`: pictures a second through the whole loader, and what the encoder waits for it.
+
+The dataset is made and packed once: photographs' windows, short side 256 px, q90, half of them
+labelled, each with eight neighbours. Nothing is cached where decoding is what is timed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import loader_rate, loader_step
+from benchmarks.photos import photos
+from benchmarks.rows import Row
+from graphrise.config import EdgeConfig, EncoderConfig, ImageConfig, RunConfig, TrainConfig
+from graphrise.data.files import whole_folder
+from graphrise.graph.convert.from_edges import graph_from_edges, named_labels
+from graphrise.graph.store import Graph, open_graph, save_graph
+from graphrise.images.pack import pack
+
+PARTS = ("rate", "step")
+IMAGES = 4096
+SMALL = 32
+
+
+def run(out: Path, only: Sequence[str], repetitions: int) -> list[Row]:
+    """Make what is missing under `out`, time, and give the rows.
+
+    Args:
+        out: Working folder, kept.
+        only: Parts to run.
+        repetitions: Timed repetitions of every way, interleaved.
+    """
+    large, small = _dataset(out / "photos-256", None), _dataset(out / "photos-32", SMALL)
+    rows: list[Row] = []
+    if "rate" in only:
+        rows += loader_rate.run(large, open_graph(large / "graph"), repetitions)
+    if "step" in only:
+        for name, dataset, config, steps in _trainings(large, small):
+            graph = open_graph(dataset / "graph")
+            rows += loader_step.run(name, dataset, graph, config, steps, repetitions)
+    return rows
+
+
+def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int]]:
+    """Name, dataset, settings and steps a repetition: ResNet-50, and the demo's encoder."""
+    resnet = RunConfig(
+        edges=EdgeConfig(alpha=1.0),
+        images=ImageConfig(size=224, crop_pct=0.875, cache_mib=0),
+        train=TrainConfig(batch_size=8),
+    )
+    demo = dataclasses.replace(
+        resnet,
+        images=ImageConfig(size=SMALL),
+        encoder=EncoderConfig(name="test_resnet"),
+        train=TrainConfig(batch_size=64),
+    )
+    return [
+        ("resnet50, 224 px, decoded anew", large, resnet, 3),
+        ("demo CNN, 32 px, cached", small, demo, 60),
+    ]
+
+
+def _dataset(path: Path, side: int | None) -> Path:
+    """A dataset of IMAGES photographs with its graph; packed, or of `side` px PNG."""
+    if not (path / "graph" / "graph.json").is_file():
+        with whole_folder(path, overwrite=True) as folder:
+            pictures = photos(IMAGES, side=side)
+            table = {
+                "image_id": pa.array(np.arange(IMAGES)),
+                "image": pa.array(pictures, pa.large_binary()),
+                "split": pa.array(["train"] * IMAGES),
+            }
+            pq.write_table(pa.table(table), folder / "images.parquet")
+            save_graph(_graph(), folder / "graph")
+    if side is None and not (path / "packed" / "pack.json").is_file():
+        pack(path, workers=os.cpu_count())
+    return path
+
+
+def _graph() -> Graph:
+    """Every image with eight neighbours of random weight; every second one is labelled."""
+    rng = np.random.default_rng(0)
+    source = np.repeat(np.arange(IMAGES), 4)
+    target = (source + 1 + rng.integers(0, IMAGES - 1, source.size)) % IMAGES
+    node = np.arange(0, IMAGES, 2)
+    name = np.array([f"label {n % 512}" for n in node])
+    labels, vocabulary = named_labels(node, name, np.ones(node.size), IMAGES)
+    return graph_from_edges(
+        source,
+        target,
+        rng.random(source.size) + 0.1,
+        num_nodes=IMAGES,
+        labels={"given": labels},
+        vocabulary={"given": vocabulary},
+    )

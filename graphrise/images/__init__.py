@@ -1,0 +1,1 @@
+"""Encoded pictures: where they are, decoding them, packing them once for training."""
