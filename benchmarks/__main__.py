@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, loader, train
+from benchmarks import decode, graph, loader, neighbors, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -22,6 +22,10 @@ def _graph(args: argparse.Namespace) -> list[Row]:
 
 def _loader(args: argparse.Namespace) -> list[Row]:
     return loader.run(args.out, args.only, args.repetitions)
+
+
+def _neighbors(args: argparse.Namespace) -> list[Row]:
+    return neighbors.run(args.out, args.seeds, args.passes, args.only)
 
 
 def _decode(args: argparse.Namespace) -> list[Row]:
@@ -56,7 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     four.set_defaults(run=_decode)
     four.add_argument("--repetitions", type=int, default=9)
     four.add_argument("--seconds", type=float, default=1.0, help="of one timing")
-    for case in (one, two, three, four):
+    five = cases.add_parser("neighbors", help="ways to bring neighbours in, and what they cost")
+    five.set_defaults(run=_neighbors)
+    five.add_argument("--seeds", type=int, default=3)
+    five.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
+    five.add_argument("--only", nargs="+", default=(), help="names of ways, not all")
+    five.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    for case in (one, two, three, four, five):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,20 +14,20 @@ import pyarrow.parquet as pq
 from graphrise.images.pack import pack
 from graphrise.images.packed_store import PackedStore
 
+Act = Callable[[int], Any]
+"""Does the work for one picture, by its number."""
 _GROUP = 64
 """Rows of a Parquet row group: small, as that is what random access must read."""
 
 
 @contextmanager
-def containers(data: list[bytes], folder: Path) -> Iterator[dict[str, Callable[[int], bytes]]]:
+def containers(data: list[bytes], folder: Path) -> Iterator[dict[str, Act]]:
     """Write every container; each gives a picture's bytes, in memory of their own.
 
     Args:
         data: Encoded pictures, in row order.
         folder: Empty folder; the containers lie there.
     """
-    from benchmarks.decode import optional
-
     table = pa.table(
         {
             "image_id": pa.array(range(len(data))),
@@ -47,7 +48,16 @@ def containers(data: list[bytes], folder: Path) -> Iterator[dict[str, Callable[[
         }
 
 
-def _plain_files(data: list[bytes], folder: Path) -> Callable[[int], bytes]:
+def optional(name: str, module: str, make: Callable[[Any], Act]) -> dict[str, Act]:
+    """An act that needs a package which may be missing; that it is missing is told."""
+    try:
+        return {name: make(importlib.import_module(module))}
+    except (ImportError, OSError, RuntimeError) as error:
+        print(f"missing: {name} ({str(error).strip().splitlines()[0]})")
+        return {}
+
+
+def _plain_files(data: list[bytes], folder: Path) -> Act:
     (folder / "files").mkdir()
     paths = [folder / "files" / f"{row:06d}.jpg" for row in range(len(data))]
     for path, content in zip(paths, data, strict=True):
@@ -55,7 +65,7 @@ def _plain_files(data: list[bytes], folder: Path) -> Callable[[int], bytes]:
     return lambda row: paths[row].read_bytes()
 
 
-def _parquet(folder: Path, stack: ExitStack) -> Callable[[int], bytes]:
+def _parquet(folder: Path, stack: ExitStack) -> Act:
     file = stack.enter_context(pq.ParquetFile(folder / "images.parquet", memory_map=True))
 
     def read(row: int) -> bytes:
@@ -65,7 +75,7 @@ def _parquet(folder: Path, stack: ExitStack) -> Callable[[int], bytes]:
     return read
 
 
-def _lmdb(module: Any, data: list[bytes], folder: Path, stack: ExitStack) -> Callable[[int], bytes]:
+def _lmdb(module: Any, data: list[bytes], folder: Path, stack: ExitStack) -> Act:
     size = 2 * sum(map(len, data)) + 2**24
     environment = stack.enter_context(module.open(str(folder / "lmdb"), map_size=size))
     with environment.begin(write=True) as transaction:
@@ -75,7 +85,9 @@ def _lmdb(module: Any, data: list[bytes], folder: Path, stack: ExitStack) -> Cal
     return lambda row: reading.get(row.to_bytes(8, "big"))
 
 
-def _datasets(module: Any, table: pa.Table, folder: Path) -> Callable[[int], bytes]:
+def _datasets(module: Any, table: pa.Table, folder: Path) -> Act:
+    if not hasattr(module, "load_from_disk"):  # the folder `datasets` of this repository
+        raise ImportError("No module named 'datasets'")
     module.Dataset(table).save_to_disk(str(folder / "datasets"))
     opened = module.load_from_disk(str(folder / "datasets"))
     return lambda row: opened[row]["image"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 import torchvision.io
 from PIL import Image
 
-from benchmarks.containers import containers
+from benchmarks.containers import Act, containers, optional
 from benchmarks.photos import photos
 from benchmarks.rows import Row
 from graphrise.images.decode import Picture, decode
@@ -26,8 +25,6 @@ from graphrise.images.jpeg_header import read_header
 PICTURES = 512
 _COPIES = 8
 """Of every picture in a container, under ids of their own: some 70 MB."""
-Act = Callable[[int], Any]
-"""Does the work for one picture, by its number."""
 
 
 def run(repetitions: int, seconds: float) -> list[Row]:
@@ -77,15 +74,6 @@ def timed(
                     done += 1
             rates[name].append(done / (time.perf_counter() - start))
     return rates
-
-
-def optional(name: str, module: str, make: Callable[[Any], Act]) -> dict[str, Act]:
-    """An act that needs a package which may be missing; that it is missing is told."""
-    try:
-        return {name: make(importlib.import_module(module))}
-    except (ImportError, OSError, RuntimeError) as error:
-        print(f"missing: {name} ({str(error).strip().splitlines()[0]})")
-        return {}
 
 
 def _rows(rates: Mapping[str, Sequence[float]], unit: str, baseline: str, size: str) -> list[Row]:
@@ -152,7 +140,7 @@ def _reduced_or_whole(data: list[bytes]) -> dict[str, Act]:
         view = memoryview(data[number])
         pixels = decode_jpeg(view, read_header(view))
         box = (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
-        out[...] = Picture(pixels, box).resized(224, 224, crop=True)
+        out[...] = np.asarray(Picture(pixels, box).resized(224, 224, crop=True))
 
     return {
         "whole, resized": whole,

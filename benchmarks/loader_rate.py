@@ -1,8 +1,8 @@
 """Part `rate` of case `loader`: decoded pictures a second, from packed bytes to whole batches.
 
 One core: this thread alone, without threads of ours. All cores: decoding threads and batches made
-ahead. The floor is simplejpeg in a bare loop over the same bytes, already in memory, into new arrays:
-the fastest decoder of case `decode`.
+ahead. The floor is simplejpeg, the fastest decoder of case `decode`, in a bare loop over the same
+bytes, already in memory, into new arrays.
 """
 
 from __future__ import annotations

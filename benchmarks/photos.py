@@ -28,7 +28,9 @@ def photos(count: int, *, short: int = 256, side: int | None = None, seed: int =
     try:
         from sklearn.datasets import load_sample_images
     except ImportError as error:
-        raise GraphriseError("the photographs are scikit-learn's: pip install scikit-learn") from error
+        raise GraphriseError(
+            "the photographs are scikit-learn's: pip install scikit-learn"
+        ) from error
     whole = [Image.fromarray(i) for i in load_sample_images().images]
     rng = np.random.default_rng(seed)
     found = []

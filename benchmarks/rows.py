@@ -23,6 +23,7 @@ from graphrise.train.folder import versions
 IMAGES = ("simplejpeg", "pillow", "pyarrow", "torch", "torchvision", "torch-geometric", "numpy")
 PACKAGES = {
     "train": TRAINED_WITH,
+    "neighbors": TRAINED_WITH,
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),

@@ -59,7 +59,9 @@ def run(
     write_report(out / "report.html", report)
     peaks = {m.variant.name: max(read_run(r)[2].peak_mib for r in m.runs) for m in trained}
     size = f"4,188 images in the graph, {pixels} px, {passes:,} passes, {seeds} seeds"
-    return [row for model in report.models for row in _rows(report, model, peaks[model.name], size)]
+    return [
+        row for model in report.models for row in rows_of(report, model, peaks[model.name], size)
+    ]
 
 
 def _models(recipe: RunConfig, only: Sequence[str]) -> list[Variant]:
@@ -70,7 +72,7 @@ def _models(recipe: RunConfig, only: Sequence[str]) -> list[Variant]:
     return [m for m in models if not only or m.name in {BASELINE, FEATURED, *only}]
 
 
-def _rows(report: Report, model: Model, peak_mib: float, size: str) -> list[Row]:
+def rows_of(report: Report, model: Model, peak_mib: float, size: str) -> list[Row]:
     """Quality on every query set, passes and time of one model, against the baseline's."""
     base = report.model(BASELINE)
 

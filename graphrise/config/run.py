@@ -38,8 +38,9 @@ class BankConfig:
     max_age: int | None = None
     """Embeddings more steps old than this do not count; None: any that there is."""
     sweep_every: int | None = 4
-    """Every so many steps a batch of unlabelled images is encoded for the table, without gradient
-    (labelled ones pass anyway); None: never."""
+    """Every so many steps unlabelled images are encoded for the table, without gradient: a batch of
+    them, or fewer if that does for all of them once an epoch. Labelled ones pass anyway. None:
+    never."""
 
     def __post_init__(self) -> None:
         check_choices(self, "edges.bank")
@@ -107,7 +108,7 @@ class ImageConfig:
     cache_mib: int = 512
     """Decoded images are kept in memory while all of them fit in this many MiB."""
     workers: int = 0
-    """Loader worker processes; 0 makes batches in this process, in threads, which is enough for most.
+    """Loader worker processes; 0 makes batches in this process, by threads, which mostly is enough.
     The batches are the same whatever their number."""
     threads: int | None = None
     """Threads that decode; None: up to 8, and 1 in a worker process."""
@@ -288,3 +289,5 @@ class RunConfig:
     evaluate: EvaluateConfig = EvaluateConfig()
     shuffle_graph: int | None = None
     """Control: deal the graph's nodes to images at random, by this seed. None: leave it."""
+    shuffle_edges: int | None = None
+    """Control: the same for the edge term alone; labels are spread over the graph as it is."""

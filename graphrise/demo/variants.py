@@ -92,5 +92,8 @@ def variants(recipe: RunConfig, *, full: bool) -> list[Variant]:
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The run with another seed; a shuffled graph is shuffled anew with it."""
     train = dataclasses.replace(config.train, seed=seed)
-    shuffle = None if config.shuffle_graph is None else seed
-    return dataclasses.replace(config, train=train, shuffle_graph=shuffle)
+    shuffles = {
+        name: None if getattr(config, name) is None else seed
+        for name in ("shuffle_graph", "shuffle_edges")
+    }
+    return dataclasses.replace(config, train=train, **shuffles)

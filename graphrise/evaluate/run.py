@@ -105,9 +105,7 @@ class ImageSets:
         return [p.permute(1, 2, 0).numpy() for p in pixels]
 
 
-def probe_of(
-    dataset: Path, config: RunConfig, where: str
-) -> Callable[[Encoder], dict[str, float]]:
+def probe_of(dataset: Path, config: RunConfig, where: str) -> Callable[[Encoder], dict[str, float]]:
     """A probe for `train`: recall@1 of one query set, cheap enough to call while training."""
     probed = dataclasses.replace(config.evaluate, queries=(where,))
     sets = ImageSets(*open_images(dataset), probed, config.images)

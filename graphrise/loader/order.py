@@ -90,8 +90,9 @@ class EvenBatches:
             raise ConfigError(f"batches: {length} labelled images for {world_size} ranks")
         self._order, self.rank, self.world_size = order, rank, world_size
         self._batches = -(-length // whole)
-        if batch_size > 1 and self._batches and length // self._batches < 2 * world_size:
-            self._batches = max(length // (2 * world_size), 1)
+        least = world_size * min(batch_size, 2)
+        if self._batches and length // self._batches < least:
+            self._batches = max(length // least, 1)
         self.epoch = 0
 
     def __len__(self) -> int:

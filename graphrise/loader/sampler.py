@@ -31,8 +31,9 @@ class PairSampler(EdgeSampler):
       `normalize`. A neighbour drawn by its weight counts 1, never its weight again.
     - `uniform`: v drawn with probability `1 / n_u`; coefficient `v_uv n_u / k`.
 
-    With `kinds`, all of this is over the edges of these kinds; for unlabelled images (`others`), over
-    their edges to unlabelled ones: those to labelled images count from the other end.
+    With `kinds`, all of this is over the edges of these kinds (an edge of several kinds with its
+    whole weight); for unlabelled images (`others`), over their edges to unlabelled ones: those to
+    labelled images count from the other end.
 
     A draw depends on (seed, epoch, node, number of the draw) alone, hence not on how nodes are
     batched or on worker processes. Seeds without edges draw nothing.
@@ -75,7 +76,7 @@ class PairSampler(EdgeSampler):
         self.k, self.estimator, self.normalize = k, draw, normalize
 
     def draw(self, seeds: np.ndarray, others: np.ndarray) -> DrawnEdges:
-        """k edges of every image that has some; of `others`, to unlabelled images only."""
+        """Edges, k of every image that has some; of `others`, to unlabelled images only."""
         if self._filtered:
             row, edge, coefficient = self._draw_allowed(seeds, self._allowed.of(seeds))
         else:

@@ -25,8 +25,8 @@ class SubgraphSampler(EdgeSampler):
     image that no used edge reaches is left out again.
 
     The estimate of `Omega_u` is a ratio: `sum_v w_uv d(u, v) / sum_v w_uv`, both sums over the
-    neighbours of u in S, times the weight of u's whole row without `normalize`. It is Omega_u if all
-    neighbours are in S; else it leans to neighbours that come into batches often, so it is not
+    neighbours of u in S, times the weight of u's whole row without `normalize`. It is Omega_u if
+    all neighbours are in S; else it leans to neighbours that come into batches often, so it is not
     unbiased as `PairSampler`'s is. With `unlabelled_edges`, unlabelled images of the batch that are
     encoded with gradient have an estimate too, over their unlabelled neighbours in S.
 

@@ -44,6 +44,6 @@ def soft_cross_entropy(
     loss = -log_p.new_zeros(logits.size(0)).index_add(0, row, share)
     if smoothing == 0:
         return loss
-    labelled = torch.zeros_like(loss, dtype=torch.bool).index_fill(0, row, True)
+    labelled = torch.zeros_like(loss, dtype=torch.bool).index_fill(0, row.long(), True)
     even = torch.where(labelled, log_p.mean(dim=1), 0)
     return (1 - smoothing) * loss - smoothing * even

@@ -12,9 +12,7 @@ from graphrise.images.reader import ImageReader
 FILE = "bad_images.csv"
 
 
-def list_bad_images(
-    run: Path, graph: Graph, reader: ImageReader, bad: dict[int, str]
-) -> list[str]:
+def list_bad_images(run: Path, graph: Graph, reader: ImageReader, bad: dict[int, str]) -> list[str]:
     """Write `bad_images.csv` (image_id, source, reason) to a run folder, if there is any.
 
     Args:
@@ -28,7 +26,10 @@ def list_bad_images(
     """
     if not bad:
         return []
-    with whole_file(run / FILE) as temporary, temporary.open("w", encoding="utf-8", newline="") as f:
+    with (
+        whole_file(run / FILE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as f,
+    ):
         rows = csv.writer(f)
         rows.writerow(("image_id", "source", "reason"))
         for node, reason in sorted(bad.items()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from graphrise.config import RunConfig
@@ -69,13 +71,17 @@ def batch_plan(
         order = Grouped(graph, nodes, edges.group_size, kinds=edges.kinds, seed=train.seed)
     swept = edges.used and edges.embeddings == "bank"
     among_unlabelled = edges.alpha_unlabelled > 0
+    batches = EvenBatches(order, train.batch_size, rank=rank, world_size=world_size)
+    unlabelled = np.flatnonzero(~labelled) if swept or among_unlabelled else nodes[:0]
+    # A few unlabelled images are encoded once an epoch, as labelled ones are, and not more often.
+    once = unlabelled.size * (edges.bank.sweep_every or 0) / max(1, len(batches) * world_size)
     return BatchPlan(
-        EvenBatches(order, train.batch_size, rank=rank, world_size=world_size),
+        batches,
         nodes,
         graph.num_nodes,
-        unlabelled=np.flatnonzero(~labelled) if swept or among_unlabelled else nodes[:0],
+        unlabelled=unlabelled,
         ratio=edges.unlabelled_ratio if among_unlabelled else 0.0,
         sweep_every=edges.bank.sweep_every if swept else None,
-        sweep_size=train.batch_size,
+        sweep_size=max(1, min(train.batch_size, math.ceil(once))),
         seed=train.seed,
     )

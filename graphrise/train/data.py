@@ -60,6 +60,9 @@ class TrainingData(lightning.LightningDataModule):
             self.notes.append(
                 f"labels spread over the graph: {before:,} -> {after:,} labelled images"
             )
+        if config.shuffle_edges is not None:
+            graph = self.graph = shuffle_nodes(graph, config.shuffle_edges)
+            self.notes.append("control run: edges of the edge term lead to images at random")
         self.num_labels = len(graph.vocabulary[config.labels.source])
         self.num_labelled = int((self.labels.counts > 0).sum())
         if graph.num_edges == 0:

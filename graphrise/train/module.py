@@ -76,7 +76,8 @@ class GraphRise(lightning.LightningModule):
         # Never one image by itself: batch normalisation wants two.
         last = max(batch.num_forward, 2)
         with torch.no_grad():
-            return torch.cat((z, self.encoder(x[-last:])[-batch.num_forward :]))
+            rest = self.encoder(x[-last:])[-batch.num_forward :]
+        return torch.cat((z, rest))
 
     def losses(self, batch: Data) -> dict[str, Tensor]:
         """Loss terms of one batch (`loader.batch.TrainingLoader` says what it holds).

@@ -91,6 +91,6 @@ def test_a_worker_reports_success_and_failure(make, finished, tmp_path, monkeypa
     def broken(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("graphrise.data.tables.read_images", broken)
+    monkeypatch.setattr("graphrise.evaluate.run.probe_of", broken)
     pool._work(job_of(make, dataset, tmp_path / "t"), events)
     assert "RuntimeError: a bug" in events[0][2]

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from graphrise.config import EvaluateConfig
-from graphrise.data.tables import read_images
+from graphrise.config import EvaluateConfig, ImageConfig
 from graphrise.errors import DataError
 from graphrise.evaluate.embed import embed, embed_dataset
 from graphrise.evaluate.run import ImageSets, evaluate_run, probe_of
-from graphrise.loader.images import ImageReader
+from graphrise.images.dataset import open_images
+from graphrise.images.reader import ImageReader
 from graphrise.nn.encoder import load_encoder
 from graphrise.train.folder import read_run
 
@@ -48,10 +48,10 @@ def test_writes_numbers_and_page(run):
 def test_numbers_are_those_of_the_images(run, finished):
     """Recall@1 once more, from embeddings and plain loops."""
     dataset, _ = finished
-    images = read_images(dataset)
-    encoder, size = load_encoder(run)
+    images, store = open_images(dataset)
+    encoder, shown = load_encoder(run)
     rows = {s: images.select(f"split={s}") for s in ("gallery", "query")}
-    vectors = {s: embed(encoder, ImageReader(images, r, size)) for s, r in rows.items()}
+    vectors = {s: embed(encoder, ImageReader(store, r, shown.size)) for s, r in rows.items()}
     labels = images.column("label")
     hits = [
         labels[rows["gallery"][int((vectors["gallery"] @ v).argmax())]] == labels[row]
@@ -72,14 +72,14 @@ def test_another_dataset_and_other_sets(run, make, tmp_path):
 
 
 def test_sets_must_not_overlap_in_part(run, finished):
-    images = read_images(finished[0])
+    opened = open_images(finished[0])
     config = EvaluateConfig(queries=("label=red",))
     with pytest.raises(DataError, match=r"1 images are in both split=gallery .* and label=red"):
-        ImageSets(images, config, 16)
+        ImageSets(*opened, config, ImageConfig(size=16))
     # One set as both is a leave-one-out.
     own = EvaluateConfig(gallery="label=red", queries=("label=red",))
-    encoder, size = load_encoder(run)
-    found = ImageSets(images, own, size).scores(encoder)["label=red"]
+    encoder, shown = load_encoder(run)
+    found = ImageSets(*opened, own, shown).scores(encoder)["label=red"]
     assert found.metrics["recall@1"] == 1
     assert (found.neighbours != np.arange(2)[:, None]).all()
 
@@ -108,21 +108,21 @@ def test_an_unfinished_run(run):
 def test_a_probe_is_recall_at_one(run, finished):
     config = read_run(run)[0]
     encoder = load_encoder(run)[0].train()
-    value = probe_of(read_images(finished[0]), config, "split=query")(encoder)
+    value = probe_of(finished[0], config, "split=query")(encoder)
     assert encoder.training
     want = evaluate_run(run, None, None).models[0].runs[0].metrics["split=query"]["recall@1"]
     assert value == {"recall@1": want}
 
 
 def test_embeddings_do_not_depend_on_batches(run, finished):
-    images = read_images(finished[0])
-    encoder, size = load_encoder(run)
-    reader = ImageReader(images, np.arange(len(images)), size)
+    images, store = open_images(finished[0])
+    encoder, shown = load_encoder(run)
+    reader = ImageReader(store, np.arange(len(images)), shown.size)
     whole = embed(encoder, reader)
     assert whole.shape == (15, 8)
     np.testing.assert_allclose(embed(encoder, reader, batch_size=2), whole, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, rtol=1e-5)
-    nothing = ImageReader(images, np.arange(0), size)
+    nothing = ImageReader(store, np.arange(0), shown.size)
     assert embed(encoder, nothing).shape == (0, 8)
     assert not torch.is_inference_mode_enabled()
 
@@ -132,11 +132,11 @@ def test_embed_dataset(run, finished, tmp_path):
     out = tmp_path / "new" / "vectors.parquet"
     assert embed_dataset(run, dataset, out) == 15
     table = pq.read_table(out)
-    images = read_images(dataset)
+    images, store = open_images(dataset)
     assert table.column("image_id").to_pylist() == images.ids
     assert str(table.schema.field("embedding").type) == "fixed_size_list<element: float>[8]"
-    encoder, size = load_encoder(run)
-    want = embed(encoder, ImageReader(images, np.arange(15), size))
+    encoder, shown = load_encoder(run)
+    want = embed(encoder, ImageReader(store, np.arange(15), shown.size))
     np.testing.assert_array_equal(np.array(table.column("embedding").to_pylist(), np.float32), want)
     with pytest.raises(DataError, match="exists already; give --overwrite"):
         embed_dataset(run, dataset, out)

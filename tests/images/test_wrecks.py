@@ -8,6 +8,7 @@ import torch
 
 from graphrise.data.tables import read_images
 from graphrise.errors import DataError
+from graphrise.images.bad import BadImage
 from graphrise.images.pack import pack
 from graphrise.images.packed_store import PackedStore
 from graphrise.images.reader import ImageReader
@@ -110,10 +111,8 @@ def test_flaws_that_cost_no_pixel_are_forgiven(wrecks, pictures):
             assert same, name
 
 
-def test_scans_are_damaged_or_told(wrecks, pictures):
-    """A flipped byte is an error, or changes pixels that no decoder can know are wrong."""
-    from graphrise.images.bad import BadImage
-
+def test_many_a_flipped_byte_in_a_scan_is_told(wrecks, pictures):
+    """Not all: where codes fall into step again no decoder can know."""
     jpeg = wrecks.encoded("JPEG", quality=90)
     scan = jpeg.index(b"\xff\xda") + 20
     told = 0

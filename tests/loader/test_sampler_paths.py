@@ -11,9 +11,9 @@ from torch_geometric.sampler import NodeSamplerInput
 from graphrise.graph import pages
 from graphrise.graph.convert.pyg import to_data
 from graphrise.graph.store import open_graph, save_graph
+from graphrise.images.reader import ImageReader
 from graphrise.loader import sampler as module
 from graphrise.loader.batch import neighbor_loader, without_edges
-from graphrise.loader.images import ImageReader
 from graphrise.loader.sampler import PairSampler
 from graphrise.train.data import TrainingData
 
@@ -115,8 +115,8 @@ class Numbers(ImageReader):
     def __init__(self):
         pass
 
-    def read(self, positions):
-        return positions.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).contiguous()
+    def read_noting(self, positions):
+        return positions.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).contiguous(), {}
 
 
 def batches(graph, data, workers):
@@ -124,12 +124,14 @@ def batches(graph, data, workers):
     loader: Any = neighbor_loader(
         data, Numbers(), graph.labels["given"], sampler, batch_size=8, workers=workers
     )
-    loader.batch_sampler.set_epoch(2)
+    loader.set_epoch(2)
     return list(loader)
 
 
 # Python warns of fork in a process with threads; torch's workers fork all the same.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+# Torch warns of more workers than this process has cores.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_without_the_edge_list_gives_the_same_batches(both, workers):
     memory, mapped = both
@@ -140,10 +142,10 @@ def test_a_loader_without_the_edge_list_gives_the_same_batches(both, workers):
     assert len(found) == len(expected) == 4
     for a, b in zip(found, expected, strict=True):
         # What to_data alone brings: attributes of the whole graph.
-        assert set(b.keys()) - set(a.keys()) == {"y", "labelled_mask", "edge_kind"}
+        assert set(b.keys()) - set(a.keys()) == {"y", "labelled_mask", "edge_kind", "edge_weight"}
         for key in a.keys():  # noqa: SIM118  (PyG iterates over pairs)
             assert torch.equal(torch.as_tensor(a[key]), torch.as_tensor(b[key])), key
-        assert a.edge_index.size(1) == a.edge_weight.numel() > 0
+        assert a.edge_index.size(1) == a.edge_coefficient.numel() > 0
 
 
 def test_training_makes_no_edge_list(make, finished):

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from graphrise.config import EncoderConfig
+from graphrise.config import EncoderConfig, ImageConfig
 from graphrise.errors import ConfigError, DataError
 from graphrise.nn.encoder import Encoder, load_encoder, save_encoder
 
@@ -25,7 +25,7 @@ def encoder(config):
 @pytest.fixture
 def exported(encoder, config, tmp_path):
     encoder.mean, encoder.std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    save_encoder(encoder, config, 24, tmp_path)
+    save_encoder(encoder, config, ImageConfig(size=24, crop_pct=0.75), tmp_path)
     return tmp_path
 
 
@@ -47,8 +47,8 @@ def test_embeddings_are_float32_under_autocast(encoder):
 
 def test_saved_and_loaded_embeds_the_same(encoder, exported):
     x = torch.randn(2, 3, 24, 24)
-    loaded, size = load_encoder(exported)
-    assert size == 24
+    loaded, shown = load_encoder(exported)
+    assert (shown.size, shown.crop_pct, shown.canvas) == (24, 0.75, 32)
     assert not loaded.training
     assert (loaded.mean, loaded.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     torch.testing.assert_close(loaded(x), encoder(x), rtol=0, atol=0)
@@ -64,7 +64,7 @@ def test_the_files_say_all_of_the_architecture(tmp_path, normalize):
         normalize=normalize,
     )
     encoder = Encoder(config).eval()
-    save_encoder(encoder, config, 32, tmp_path)
+    save_encoder(encoder, config, ImageConfig(size=32), tmp_path)
     x = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(load_encoder(tmp_path)[0](x), encoder(x), rtol=0, atol=0)
 

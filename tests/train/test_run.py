@@ -137,11 +137,11 @@ def test_the_checkpoint_holds_plain_tensors(finished):
 def test_the_exported_encoder_embeds_like_the_trained(finished):
     _, run = finished
     config = read_run(run)[0]
-    loaded, size = load_encoder(run)
-    assert size == config.images.size
+    loaded, shown = load_encoder(run)
+    assert shown.size == config.images.size
     encoder = Encoder(config.encoder).eval()
     encoder.load_state_dict(loaded.state_dict())
-    x = torch.randn(2, 3, size, size)
+    x = torch.randn(2, 3, shown.size, shown.size)
     torch.testing.assert_close(loaded(x), encoder(x), rtol=0, atol=0)
 
 
