@@ -2,8 +2,8 @@
 
 The emoji models of case `train`, with the labels as given and spread over the graph. Every image
 that is encoded counts as a pass, those without gradient too. A way whose passes take longer than
-cross-entropy's gets as many fewer in a second run, a faster one as many more: equal time. Both
-stages run two trainings side by side on two cores, so seconds compare.
+cross-entropy's gets as many fewer in a second run, a faster one as many more: equal time. How long
+passes take is measured by itself, by steps of all ways in turn.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row
+from benchmarks.speeds import speeds
 from benchmarks.train import rows_of
-from graphrise.config import BankConfig, EdgeConfig, RunConfig
+from graphrise.config import EdgeConfig, RunConfig
 from graphrise.demo.compare import compare
 from graphrise.demo.drive import demo_runs, with_passes
-from graphrise.demo.variants import BASELINE, FEATURED, Trained, Variant
+from graphrise.demo.variants import BASELINE, FEATURED, Variant
 from graphrise.errors import ConfigError
 from graphrise.evaluate.report import write_report
 from graphrise.recipes import RECIPES
@@ -37,20 +38,21 @@ SUBGRAPH, BANK = {"sampler": "subgraph"}, {"embeddings": "bank", "neighbors": 4}
 GIVEN = {
     "pairs": EdgeConfig(alpha=1.0),
     "subgraph, groups of 4, fan-out 1": EdgeConfig(alpha=3.0, group_size=4, **SUBGRAPH),
-    "subgraph, no groups, fan-out 2": EdgeConfig(alpha=1.0, group_size=1, fanouts=(2,), **SUBGRAPH),
-    "subgraph, groups of 8, no fan-out": EdgeConfig(
-        alpha=1.0, group_size=8, fanouts=(), **SUBGRAPH
+    "subgraph, groups of 8": EdgeConfig(alpha=3.0, group_size=8, fanouts=(), **SUBGRAPH),
+    "stop-gradient": EdgeConfig(alpha=3.0, embeddings="stop_gradient"),
+    "bank": EdgeConfig(alpha=3.0, **BANK),
+    "bank, groups of 8": EdgeConfig(
+        alpha=3.0, group_size=8, fanouts=(4,), embeddings="bank", **SUBGRAPH
     ),
-    "stop-gradient": EdgeConfig(alpha=1.0, embeddings="stop_gradient"),
-    "bank": EdgeConfig(alpha=1.0, bank=BankConfig(), **BANK),
 }
 SPREAD = {
     "pairs": EdgeConfig(alpha=0.3),
     "subgraph, groups of 4": EdgeConfig(alpha=0.3, group_size=4, fanouts=(), **SUBGRAPH),
-    "subgraph, groups of 16": EdgeConfig(alpha=0.3, group_size=16, fanouts=(), **SUBGRAPH),
     "stop-gradient": EdgeConfig(alpha=0.3, embeddings="stop_gradient"),
     "bank": EdgeConfig(alpha=1.0, **BANK),
 }
+CONTROLS = ("pairs", "subgraph, groups of 8", "bank", "spread + bank")
+"""Ways that get a control."""
 
 
 def run(out: Path, seeds: int, passes: int, only: Sequence[str] = ()) -> list[Row]:
@@ -71,18 +73,20 @@ def run(out: Path, seeds: int, passes: int, only: Sequence[str] = ()) -> list[Ro
         raise ConfigError(f"no way {sorted(unknown)}; there are {[m.name for m in models]}")
     models = [m for m in models if not only or m.name in {BASELINE, FEATURED, *only}]
     first, dataset = demo_runs(out, models, data="emoji", fast=False, seeds=seeds, jobs=None)
-    again = [v for t in first if (v := _equal_time(t, first[0], passes))]
-    second, _ = demo_runs(out, again, data="emoji", fast=False, seeds=seeds, jobs=None)
-    trained = [*first, *second]
+    speed = speeds(dataset, {m.name: m.config for m in models}, out / "speeds.json")
+    again = [v for m in models if (v := equal_time(m, speed, passes))]
+    trained = list(first)
+    if again:
+        trained += demo_runs(out, again, data="emoji", fast=False, seeds=seeds, jobs=None)[0]
     report = compare(dataset, trained, models[0].config.evaluate, "python -m benchmarks neighbors")
     write_report(out / "neighbors.html", report)
     peaks = {m.variant.name: max(read_run(r)[2].peak_mib for r in m.runs) for m in trained}
-    size = f"4,188 images in the graph, {passes:,} passes, {seeds} seeds"
-    return [
-        dataclasses.replace(row, case="neighbors")
-        for model in report.models
-        for row in rows_of(report, model, peaks[model.name], size)
-    ]
+    budgets = {m.variant.name: m.variant.config.train.passes for m in trained}
+    rows: list[Row] = []
+    for model in report.models:
+        size = f"4,188 images in the graph, {budgets[model.name]:,} passes, {seeds} seeds"
+        rows += rows_of(report, model, peaks[model.name], size)
+    return [dataclasses.replace(row, case="neighbors") for row in rows]
 
 
 def _ways(recipe: RunConfig) -> list[Variant]:
@@ -108,20 +112,13 @@ def _ways(recipe: RunConfig) -> list[Variant]:
     return found
 
 
-CONTROLS = ("pairs", "subgraph, groups of 4, fan-out 1", "bank", "spread + subgraph, groups of 4")
-"""Ways that get a control."""
-
-
-def _equal_time(model: Trained, baseline: Trained, passes: int) -> Variant | None:
+def equal_time(way: Variant, speed: dict[str, list[float]], passes: int) -> Variant | None:
     """The way with the passes that take it as long as the baseline's; None if it does now."""
-    ours, theirs = (
-        float(np.median([read_run(run)[2].seconds for run in m.runs])) for m in (model, baseline)
-    )
-    if abs(theirs / ours - 1) < NEAR or model.variant.name.endswith("shuffled edges"):
+    ratio = float(np.median(speed[way.name]) / np.median(speed[BASELINE]))
+    if abs(ratio - 1) < NEAR or way.name.endswith("shuffled edges"):
         return None
-    variant = model.variant
     return dataclasses.replace(
-        variant,
-        name=variant.name + EQUAL_TIME,
-        config=with_passes(variant.config, round(passes * theirs / ours)),
+        way,
+        name=way.name + EQUAL_TIME,
+        config=with_passes(way.config, round(passes * ratio)),
     )

@@ -173,8 +173,9 @@ def _pack(args: Namespace) -> None:
         )
     for bad in result.bad[:10]:
         print(f"note: image_id {bad['image_id']!r} ({bad['source']}) left out: {bad['reason']}")
+    done = "" if result.written else "packed before with these settings, nothing to do: "
     print(
-        f"{result.folder}: {result.images:,} images, {result.bytes_before / 1e6:,.1f} MB -> "
+        f"{result.folder}: {done}{result.images:,} images, {result.bytes_before / 1e6:,.1f} MB -> "
         f"{result.bytes_after / 1e6:,.1f} MB, {result.kept:,} kept, {result.encoded:,} re-encoded, "
         f"{len(result.bad):,} left out"
     )

@@ -17,6 +17,17 @@ from graphrise.recipes import RECIPES
         (cfg.EdgeConfig, {"alpha": float("nan")}, r"edges\.alpha"),
         (cfg.EdgeConfig, {"neighbors": 0}, r"edges\.neighbors.*alpha 0"),
         (cfg.EdgeConfig, {"draw": "both"}, r"edges\.draw.*weighted, uniform.*'both'"),
+        (cfg.EdgeConfig, {"alpha_unlabelled": -1.0}, r"edges\.alpha_unlabelled.*-1\.0.*use 0"),
+        (cfg.EdgeConfig, {"alpha_unlabelled": float("inf")}, r"edges\.alpha_unlabelled"),
+        (cfg.EdgeConfig, {"unlabelled_ratio": 0.0}, r"edges\.unlabelled_ratio must be above 0"),
+        (cfg.EdgeConfig, {"sampler": "triples"}, r"edges\.sampler.*pairs, subgraph.*'triples'"),
+        (cfg.EdgeConfig, {"group_size": 0}, r"edges\.group_size"),
+        (cfg.EdgeConfig, {"fanouts": (2, 0)}, r"edges\.fanouts must each be at least 1"),
+        (cfg.EdgeConfig, {"kinds": ()}, r"edges\.kinds is empty; None is all"),
+        (cfg.EdgeConfig, {"embeddings": "table"}, r"edges\.embeddings.*stop_gradient, bank"),
+        (cfg.BankConfig, {"dtype": "bfloat16"}, r"edges\.bank\.dtype.*float16, float32"),
+        (cfg.BankConfig, {"max_age": 0}, r"edges\.bank\.max_age must be at least 1, or None"),
+        (cfg.BankConfig, {"sweep_every": 0}, r"edges\.bank\.sweep_every"),
         (cfg.GraphConfig, {"splits": ()}, r"graph\.splits"),
         (cfg.GraphConfig, {"kinds": ("clicks",)}, r"graph\.kinds must be of coclick.*'clicks'"),
         (cfg.GraphConfig, {"kinds": ()}, r"graph\.kinds"),
@@ -44,7 +55,20 @@ from graphrise.recipes import RECIPES
         (cfg.LabelConfig, {"spread_power": 0}, r"labels\.spread_power"),
         (cfg.LabelConfig, {"spread_top": 0}, r"labels\.spread_top"),
         (cfg.ImageConfig, {"size": 4}, r"images\.size"),
+        (cfg.ImageConfig, {"crop_pct": 0.4}, r"images\.crop_pct must lie in \[0\.5, 1\]"),
+        (cfg.ImageConfig, {"crop_pct": 1.1}, r"images\.crop_pct"),
         (cfg.ImageConfig, {"workers": -1}, r"images\.workers"),
+        (cfg.ImageConfig, {"threads": 0}, r"images\.threads"),
+        (cfg.ImageConfig, {"prefetch": -1}, r"images\.prefetch"),
+        (cfg.ImageConfig, {"on_bad_image": "drop"}, r"images\.on_bad_image.*raise, skip.*'drop'"),
+        (cfg.ImageConfig, {"crop_scale": (0.9, 0.1)}, r"images\.crop_scale"),
+        (cfg.ImageConfig, {"crop_scale": (0.0, 0.5)}, r"images\.crop_scale"),
+        (cfg.ImageConfig, {"crop_scale": (0.5,)}, r"images\.crop_scale"),
+        (cfg.ImageConfig, {"crop_ratio": (2.0, 1.0)}, r"images\.crop_ratio"),
+        (cfg.ImageConfig, {"crop_ratio": (0.0, 1.0)}, r"images\.crop_ratio"),
+        (cfg.ImageConfig, {"crop_ratio": (1.0, float("inf"))}, r"images\.crop_ratio"),
+        (cfg.ImageConfig, {"rand_augment": 5}, r"images\.rand_augment"),
+        (cfg.ImageConfig, {"rand_magnitude": 31}, r"images\.rand_magnitude"),
         (cfg.ImageConfig, {"cache_mib": -1}, r"images\.cache_mib"),
         (cfg.ImageConfig, {"scale": 1.0}, r"images\.scale"),
         (cfg.ImageConfig, {"shift": -0.1}, r"images\.shift"),
@@ -80,6 +104,43 @@ def test_recipes_survive_yaml(name):
     recipe = RECIPES[name]()
     text = yaml.safe_dump(cfg.to_dict(recipe))
     assert cfg.from_dict(cfg.RunConfig, yaml.safe_load(text)) == recipe
+
+
+def test_nested_stages_and_tuples_survive_yaml():
+    config = cfg.RunConfig(
+        edges=cfg.EdgeConfig(
+            alpha=0.1,
+            sampler="subgraph",
+            fanouts=(3, 2),
+            kinds=("knn",),
+            embeddings="bank",
+            bank=cfg.BankConfig(dtype="float32", mapped=True, max_age=7, sweep_every=None),
+        ),
+        images=cfg.ImageConfig(crop_scale=(0.2, 0.9), crop_ratio=(0.5, 2.0), threads=3),
+    )
+    found = cfg.from_dict(cfg.RunConfig, yaml.safe_load(yaml.safe_dump(cfg.to_dict(config))))
+    assert found == config
+    assert isinstance(found.edges.bank, cfg.BankConfig)
+    bare = cfg.RunConfig(edges=cfg.EdgeConfig(fanouts=()))
+    again = cfg.from_dict(cfg.RunConfig, yaml.safe_load(yaml.safe_dump(cfg.to_dict(bare))))
+    assert again.edges.fanouts == ()
+    with pytest.raises(ConfigError, match="BankConfig has no setting age"):
+        cfg.from_dict(cfg.RunConfig, {"edges": {"bank": {"age": 3}}})
+
+
+@pytest.mark.parametrize(
+    ("edges", "used"),
+    [({}, False), ({"alpha": 0.1}, True), ({"alpha_unlabelled": 0.1}, True)],
+)
+def test_edges_are_used_if_one_term_counts(edges, used):
+    assert cfg.EdgeConfig(**edges).used == used
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "canvas"), [(224, 1.0, 224), (224, 0.875, 256), (8, 0.6, 13)]
+)
+def test_the_canvas_is_what_the_crop_is_taken_of(size, share, canvas):
+    assert cfg.ImageConfig(size=size, crop_pct=share).canvas == canvas
 
 
 def test_lists_in_encoder_arguments_equal_tuples():

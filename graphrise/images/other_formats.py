@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 from PIL import (
-    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -17,6 +16,11 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+
+try:
+    from PIL.AvifImagePlugin import AvifImageFile
+except ImportError:  # Pillow before 11.3
+    AvifImageFile = None
 
 from graphrise.images.bad import BadImage, check_size
 
@@ -30,8 +34,8 @@ _FORMATS = (
     (0, b"BM", BmpImagePlugin.BmpImageFile),
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
-    (4, b"ftypavi", AvifImagePlugin.AvifImageFile),
-    (4, b"ftypmif1", AvifImagePlugin.AvifImageFile),
+    (4, b"ftypavi", AvifImageFile),
+    (4, b"ftypmif1", AvifImageFile),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
     (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
     *((0, b"P%d" % kind, PpmImagePlugin.PpmImageFile) for kind in range(1, 7)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,8 @@ from graphrise.images.pack_format import (
     read_json,
     write_json,
 )
-from graphrise.images.pack_part import make_job, read_info, write_part
+from graphrise.images.pack_part import PartJob, as_stream, read_info, write_part
+from graphrise.images.pack_source import PackSource
 from graphrise.images.processes import run_jobs
 from graphrise.images.store import PACKED
 
@@ -40,6 +41,7 @@ class PackResult:
         bad: Of each picture left out: row, image_id, source, reason.
         bytes_before: Of the encoded sources that could be read.
         bytes_after: Of the part files.
+        written: Part files that this call wrote; 0: the pack was whole before.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class PackResult:
     bad: list[dict[str, Any]]
     bytes_before: int
     bytes_after: int
+    written: int
 
 
 def pack(
@@ -64,7 +67,8 @@ def pack(
 ) -> PackResult:
     """Write the packed form of a dataset's pictures.
 
-    A pack that was cut short continues where it ended, given the same settings.
+    A pack that was cut short continues where it ended, given the same settings. Of column `image`
+    a few parts are in memory at a time.
 
     Args:
         dataset: Dataset folder.
@@ -79,8 +83,8 @@ def pack(
 
     Raises:
         ConfigError: A setting is out of range.
-        DataError: A picture is bad (parts finished before stay), the folder holds a pack with
-            other settings, or something else, or another process is packing into it.
+        DataError: A picture is bad or has no place (parts finished before stay), the folder holds
+            a pack with other settings, or something else, or another process is packing into it.
         OSError: The pack cannot be written.
         GraphriseError: A worker process was killed.
     """
@@ -88,22 +92,35 @@ def pack(
     require(1 <= quality <= 100, "pack: quality must lie in [1, 100]")
     require(workers is None or workers >= 1, "pack: workers must be at least 1")
     require(on_bad_image in ("raise", "skip"), "pack: on_bad_image is 'raise' or 'skip'")
-    images = read_images(dataset, ["image_id", "path", "image"])
+    images = read_images(dataset, ["image_id", "path"])
     folder = dataset / PACKED if out is None else out
     settings = {"side": side, "quality": quality, "part_rows": PART_ROWS, "digest": digest(images)}
     with _owned(folder):
         _claim(folder, settings, overwrite=overwrite)
         parts = range(-(-len(images) // PART_ROWS))
         missing = [part for part in parts if _info(folder, part, settings) is None]
-        jobs = (
-            make_job(images, folder, part, settings, skip=on_bad_image == "skip")
-            for part in missing
-        )
         processes = min(workers or os.cpu_count() or 1, max(len(missing), 1))
         display("pack", 1 - len(missing) / len(parts))
-        for done, _ in enumerate(run_jobs(write_part, jobs, processes), start=1):
-            display("pack", 1 - (len(missing) - done) / len(parts))
-        return _finish(folder, images, settings, on_bad_image == "skip")
+        with closing(PackSource(images, missing, PART_ROWS)) as source:
+            jobs = _jobs(source, folder, missing, settings, skip=on_bad_image == "skip")
+            for done, _ in enumerate(run_jobs(write_part, jobs, processes), start=1):
+                display("pack", 1 - (len(missing) - done) / len(parts))
+        return _finish(folder, images, settings, on_bad_image == "skip", len(missing))
+
+
+def _jobs(
+    source: PackSource, folder: Path, parts: list[int], settings: dict[str, Any], *, skip: bool
+) -> Iterator[PartJob]:
+    for part in parts:
+        # The rows get no name here, with which they would stay in memory until the next part.
+        yield PartJob(
+            dataset=source.dataset,
+            folder=folder,
+            part=part,
+            rows=as_stream(source.schema, source.read(part)),
+            settings=settings,
+            skip=skip,
+        )
 
 
 @contextmanager
@@ -170,7 +187,9 @@ def _info(folder: Path, part: int, settings: dict[str, Any]) -> dict[str, Any] |
     return info if info is not None and info["settings"] == settings else None
 
 
-def _finish(folder: Path, images: ImageTable, settings: dict[str, Any], skip: bool) -> PackResult:
+def _finish(
+    folder: Path, images: ImageTable, settings: dict[str, Any], skip: bool, written: int
+) -> PackResult:
     parts, bad, kept, before = [], [], 0, 0
     for part in range(-(-len(images) // PART_ROWS)):
         info = _info(folder, part, settings)
@@ -195,4 +214,4 @@ def _finish(folder: Path, images: ImageTable, settings: dict[str, Any], skip: bo
         "bad": bad,
     }
     write_json(folder / MANIFEST, {**settings, **counts, "parts": parts})
-    return PackResult(folder=folder, **counts)
+    return PackResult(folder=folder, written=written, **counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 from graphrise.data.files import whole_file
 from graphrise.data.tables import ImageTable
 from graphrise.images.bad import BadImage
-from graphrise.images.pack_format import PART_INFO, PART_ROWS, part_name
+from graphrise.images.pack_format import PART_INFO, part_name
 from graphrise.images.repack import repack
 from graphrise.images.table_store import TableStore
 
@@ -33,21 +34,18 @@ class PartJob:
     dataset: Path
     folder: Path
     part: int
-    rows: bytes
+    rows: pa.Buffer
     settings: dict[str, Any]
     skip: bool
 
 
-def make_job(
-    images: ImageTable, folder: Path, part: int, settings: dict[str, Any], *, skip: bool
-) -> PartJob:
-    """The job of one part, with its slice of the table."""
-    rows = images.table.slice(part * PART_ROWS, PART_ROWS)
+def as_stream(schema: pa.Schema, rows: Iterable[pa.Table]) -> pa.Buffer:
+    """Rows as a `PartJob` holds them."""
     stream = pa.BufferOutputStream()
-    with pa.ipc.new_stream(stream, rows.schema) as writer:
-        writer.write_table(rows)
-    data = stream.getvalue().to_pybytes()
-    return PartJob(images.folder, folder, part, data, settings, skip)
+    with pa.ipc.new_stream(stream, schema) as writer:
+        for some in rows:
+            writer.write_table(some)
+    return stream.getvalue()
 
 
 def write_part(job: PartJob) -> None:

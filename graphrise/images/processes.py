@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -21,7 +23,7 @@ def run_jobs(act: Callable[[Any], None], jobs: Iterable[Any], workers: int) -> I
 
     Args:
         act: Importable function; its argument is pickled.
-        jobs: Arguments, taken when a process is free.
+        jobs: Arguments, taken when a process is free and not kept.
         workers: Processes; 1 works in this one.
 
     Raises:
@@ -32,15 +34,17 @@ def run_jobs(act: Callable[[Any], None], jobs: Iterable[Any], workers: int) -> I
     if workers == 1:
         for job in jobs:
             act(job)
+            del job  # a job may be large: none stays while the next is made
             yield
         return
     waiting = iter(jobs)
     running: dict[Connection, BaseProcess] = {}
     try:
-        for _, job in zip(range(workers), waiting, strict=False):
+        for job in islice(waiting, workers):
             pipe, process = _start(act)
             running[pipe] = process
             _send(pipe, process, job)
+            del job
         while running:
             for pipe in wait(list(running)):
                 assert isinstance(pipe, Connection)
@@ -52,6 +56,7 @@ def run_jobs(act: Callable[[Any], None], jobs: Iterable[Any], workers: int) -> I
                     running.pop(pipe).join()
                 else:
                     _send(pipe, running[pipe], job)
+                del job
     finally:
         for process in running.values():
             process.terminate()
@@ -84,7 +89,8 @@ def _without_ctrl_c() -> Iterator[None]:
 
 def _send(pipe: Connection, process: BaseProcess, job: Any) -> None:
     try:
-        pipe.send(job)
+        # Not `send`, whose protocol makes one more copy of a job's buffers.
+        pipe.send_bytes(pickle.dumps(job, pickle.HIGHEST_PROTOCOL))
     except OSError:
         raise _ended(process) from None
 

@@ -76,7 +76,11 @@ class SubgraphSampler(EdgeSampler):
         row, edge, coefficient = self._inside(seeds, batch, unlabelled=False)
         if others.size:
             rest = self._inside(others, batch, unlabelled=True)
-            row = np.concatenate((row, rest[0] + seeds.size))
+            # Drawn by way of a labelled image that is no seed, one may have no used edge at all.
+            used = np.isin(np.arange(others.size), rest[0]) | np.isin(others, self._col.at(edge))
+            used[: anchors.size - seeds.size] = True
+            others, place = others[used], used.cumsum() - 1
+            row = np.concatenate((row, place[rest[0]] + seeds.size))
             edge = np.concatenate((edge, rest[1]))
             coefficient = np.concatenate((coefficient, rest[2]))
         return DrawnEdges(others, row, edge, coefficient)

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+import torch
 
 from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable
@@ -23,6 +24,9 @@ from graphrise.loader.batch import TrainingLoader, without_edges
 from graphrise.train.batches import batch_plan, edge_sampler
 
 pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
+
+HELD_BYTES = 2 * 2**30
+"""Of encoded pictures in memory that a user is told of."""
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -45,7 +49,7 @@ class TrainingData(lightning.LightningDataModule):
         super().__init__()
         self.config = config
         images, store = open_images(dataset)
-        self.notes: list[str] = []
+        self.notes = _held_note(images)
         if config.shuffle_graph is not None:
             graph = shuffle_nodes(graph, config.shuffle_graph)
             self.notes.append("control run: the graph's nodes are dealt to images at random")
@@ -88,7 +92,20 @@ class TrainingData(lightning.LightningDataModule):
             batch_plan(self.graph, self.labels, self.config),
             workers=images.workers,
             prefetch=images.prefetch,
+            pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
         )
+
+
+def _held_note(images: ImageTable) -> list[str]:
+    if "image" not in images.table.column_names:
+        return []
+    held = images.table.column("image").nbytes
+    if held <= HELD_BYTES:
+        return []
+    return [
+        f"{held / 1e9:.1f} GB of encoded images are held in memory; `graphrise pack "
+        f"{images.folder}` makes a form that is mapped from disk"
+    ]
 
 
 def _rows_of(graph: Graph, images: ImageTable) -> np.ndarray:

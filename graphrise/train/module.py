@@ -93,7 +93,10 @@ class GraphRise(lightning.LightningModule):
         max_age = self.config.edges.bank.max_age
         terms = edge_terms(self.edge_term, z, batch, bank, step=step, max_age=max_age)
         if bank is not None:
-            bank.write(batch.n_id, z, step)
+            nodes = batch.n_id
+            # What stands for a picture that could not be read is nobody's embedding.
+            kept = ~torch.isin(nodes, batch.bad_node) if "bad_node" in batch else slice(None)
+            bank.write(nodes[kept], z[kept], step)
         return {"label": label, **terms}
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
@@ -101,7 +104,7 @@ class GraphRise(lightning.LightningModule):
         try:
             terms = self.losses(batch)
         except ValueError as error:
-            if batch.n_id.numel() > 1:
+            if batch.n_id.numel() - batch.num_forward > 1:
                 raise
             raise ConfigError(
                 f"a batch of one image cannot be trained on ({error}): raise train.batch_size, or "

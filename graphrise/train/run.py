@@ -73,7 +73,7 @@ def train(
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Only now: a run that cannot be built leaves no folder and removes none.
     prepare(run, config, dataset, overwrite=overwrite)
-    module.bank = _bank(config, graph.num_nodes, run)
+    module.bank = bank_of(config, graph.num_nodes, run)
     budget = Budget(run.name, display, probe)
     with quiet_lightning():
         trainer = _trainer(run, config, budget)
@@ -89,8 +89,14 @@ def train(
     return result
 
 
-def _bank(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | None:
-    """The table of past embeddings, if the edge term takes neighbours from one."""
+def bank_of(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | None:
+    """The table of past embeddings, if the edge term takes neighbours from one.
+
+    Args:
+        config: The run.
+        num_nodes: N of the graph.
+        run: Folder of its file, where it has one.
+    """
     if not config.edges.used or config.edges.embeddings != "bank":
         return None
     settings = config.edges.bank

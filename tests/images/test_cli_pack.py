@@ -28,6 +28,17 @@ def test_pack(dataset, tmp_path, capsys):
     assert json.loads((other / "pack.json").read_text())["side"] == 256
 
 
+def test_a_finished_pack_says_so(dataset, capsys):
+    assert run(dataset, "--workers=1") == 0
+    first = capsys.readouterr().out
+    assert run(dataset, "--workers=1") == 0
+    again = capsys.readouterr().out
+    said = "packed before with these settings, nothing to do: "
+    assert again == first.replace(": 15 images", f": {said}15 images")
+    assert run(dataset, "--workers=1", "--overwrite") == 0
+    assert capsys.readouterr().out == first
+
+
 def test_bad_images(make, dataset, capsys):
     rows = read_images(dataset).table.to_pylist()
     rows[4]["image"] = b"nothing"

@@ -18,8 +18,7 @@ from graphrise.images.store import open_store
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Four images a part; what runs in this process sees it, and jobs carry their rows."""
-    for module in ("pack", "pack_part"):
-        monkeypatch.setattr(f"graphrise.images.{module}.PART_ROWS", 4)
+    monkeypatch.setattr(pack_module, "PART_ROWS", 4)
 
 
 @pytest.fixture
@@ -105,11 +104,12 @@ def test_it_continues_with_the_missing_parts(photos, tmp_path, monkeypatch):
     (folder / "part-00000.arrow").write_bytes(whole["part-00000.arrow"][:-50])
     (folder / ".part-00002.arrow.0123abcd.tmp").touch()  # as a killed process leaves it
     written.clear()
-    pack(photos, folder, side=64, workers=1)
+    assert pack(photos, folder, side=64, workers=1).written == 2
     assert written == [0, 2]
     assert contents(folder) == whole
-    pack(photos, folder, side=64, workers=1)
+    assert pack(photos, folder, side=64, workers=1).written == 0
     assert written == [0, 2]
+    assert contents(folder) == whole
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,6 @@ def test_a_full_disk_is_one_error(dataset, tmp_path, capsys, workers, monkeypatc
 
     # The system refuses longer files; the signal that goes with it is ignored by Python.
     monkeypatch.setattr("graphrise.images.pack.PART_ROWS", 10)
-    monkeypatch.setattr("graphrise.images.pack_part.PART_ROWS", 10)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
     try:

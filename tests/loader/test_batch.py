@@ -45,19 +45,22 @@ def epoch_of(loader, epoch):
 
 def test_a_batch_holds_what_it_says(parts):
     graph, reader, data = parts
-    for batch in epoch_of(loader_of(parts), 0):
+    for batch in epoch_of(loader_of(parts), 2):
         nodes = batch.n_id
         seeds = nodes[: batch.batch_size]
         assert nodes.unique().numel() == nodes.numel() == batch.num_nodes
         assert set(seeds.tolist()) <= set(LABELS)
         torch.testing.assert_close(data.edge_index[:, batch.e_id], nodes[batch.edge_index])
         assert (batch.edge_index[0] < batch.batch_size).all()
+        own = PairSampler(graph, 3, seed=4)
+        own.epoch = 2
+        assert batch.e_id.tolist() == own.draw_edges(seeds.numpy())[1].tolist()
         assert (batch.num_others, batch.num_forward) == (0, 0)
         assert batch.num_seed_edges == batch.e_id.numel() == batch.edge_coefficient.numel()
         torch.testing.assert_close(batch.y, data.y[nodes])
         assert batch.x.dtype == torch.uint8
         torch.testing.assert_close(batch.x, reader.read(nodes))
-        torch.testing.assert_close(batch.augment, augment_draws(4, 0, nodes.numpy()))
+        torch.testing.assert_close(batch.augment, augment_draws(4, 2, nodes.numpy()))
         row, index, weight = graph.labels["given"].rows(seeds.numpy())
         assert batch.label_row.tolist() == row.tolist()
         assert batch.label_index.tolist() == index.tolist()

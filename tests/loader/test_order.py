@@ -35,7 +35,10 @@ def test_even_cuts(length, size, epoch):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    length=st.integers(3, 80), size=st.integers(1, 9), world=st.integers(1, 3), epoch=st.integers(0, 2)
+    length=st.integers(3, 80),
+    size=st.integers(1, 9),
+    world=st.integers(1, 3),
+    epoch=st.integers(0, 2),
 )
 def test_ranks_share_out_the_same_epoch(length, size, world, epoch):
     order = Shuffled(length, 3)
@@ -67,6 +70,13 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
     assert len(order) == 50
     for other in (Shuffled(50, 3), Shuffled(50, 2, stream=3)):
         assert other.at(0, np.arange(50)).tolist() != seen[0]
+
+
+def test_a_table_changes_nothing(monkeypatch):
+    place = np.array([3, 49, 0])
+    tabled = [Shuffled(50, 2).at(epoch, place).tolist() for epoch in (0, 1)]
+    monkeypatch.setattr("graphrise.loader.order._TABLE", 49)
+    assert [Shuffled(50, 2).at(epoch, place).tolist() for epoch in (0, 1)] == tabled
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,7 @@ def plan_of(labelled, unlabelled, size=4, rank=0, world=1, order=None, **options
     has = np.zeros(nodes.size, dtype=bool)
     has[np.random.default_rng(8).permutation(nodes.size)[:labelled]] = True
     batches = EvenBatches(order or Shuffled(labelled, 1), size, rank=rank, world_size=world)
-    return BatchPlan(
-        batches, nodes[has], nodes.size, unlabelled=nodes[~has], seed=1, **options
-    )
+    return BatchPlan(batches, nodes[has], nodes.size, unlabelled=nodes[~has], seed=1, **options)
 
 
 def epoch_of(plan, epoch):
@@ -43,9 +41,7 @@ def every(plan, epoch, role):
     ratio=st.sampled_from([0.0, 0.3, 1.0, 2.5]),
 )
 def test_ranks_are_disjoint_and_together_everything(labelled, unlabelled, size, world, ratio):
-    plans = [
-        plan_of(labelled, unlabelled, size, rank, world, ratio=ratio) for rank in range(world)
-    ]
+    plans = [plan_of(labelled, unlabelled, size, rank, world, ratio=ratio) for rank in range(world)]
     for epoch in range(2):
         seeds = [n for plan in plans for n in every(plan, epoch, 0)]
         assert sorted(seeds) == plans[0]._nodes.tolist()
@@ -73,6 +69,13 @@ def test_unlabelled_images_take_turns():
     assert seen[-1].min() >= 60 // 7 - 2
     orders = [every(plan, epoch, 1) for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1]
+
+
+def test_every_turn_has_its_own_order():
+    # One labelled image a batch, and one unlabelled.
+    turns = np.array(every(plan_of(63, 9, size=1, ratio=1.0), 0, 1)).reshape(7, 9)
+    assert all(len(set(turn)) == 9 for turn in turns.tolist())
+    assert np.unique(turns, axis=0).shape[0] == 7
 
 
 def test_batches_hold_no_image_twice():

@@ -45,9 +45,7 @@ def test_unlabelled_only(make, graphs):
     graph = graphs.graph_of_kinds(make, 30, 90)
     allowed = AllowedRows(graph, None, graph.labels["given"])
     labelled, unlabelled = graphs.labelled_of(graph)
-    np.testing.assert_array_equal(
-        np.flatnonzero(allowed.unlabelled(np.arange(30))), unlabelled
-    )
+    np.testing.assert_array_equal(np.flatnonzero(allowed.unlabelled(np.arange(30))), unlabelled)
     rows = allowed.of(labelled)
     rest = rows.where(allowed.unlabelled(rows.col))
     want = [e for n in labelled for e, v, _ in graphs.edges_of(graph, n, to=set(unlabelled))]
@@ -93,9 +91,7 @@ def test_draws_follow_their_probabilities(weighted):
     weights = ([0.1, 0.4, 1.0, 0.001], [], [3.0], [1e6, 2e6], [2e-6, 1e-6, 1e-6])
     rows, nodes = rows_of(*weights)
     draws = 20_000
-    row, place = draw_from_rows(
-        rows, nodes, counter_bits(5, np.arange(draws)), weighted=weighted
-    )
+    row, place = draw_from_rows(rows, nodes, counter_bits(5, np.arange(draws)), weighted=weighted)
     assert row.tolist() == [r for r in (0, 2, 3, 4) for _ in range(draws)]
     np.testing.assert_array_equal(rows.row[place], row)
     counts, first = np.bincount(place, minlength=rows.row.size), 0
@@ -113,7 +109,9 @@ def test_a_draw_depends_on_node_and_address_alone(weighted):
     row, place = draw_from_rows(rows, nodes, state, weighted=weighted)
     for r in (0, 2):
         keep = rows.row == r
-        one = Rows(np.zeros(keep.sum(), int), *(x[keep] for x in (rows.edge, rows.col, rows.weight)))
+        one = Rows(
+            np.zeros(keep.sum(), int), *(x[keep] for x in (rows.edge, rows.col, rows.weight))
+        )
         _, alone = draw_from_rows(one, nodes[r : r + 1], state, weighted=weighted)
         assert one.edge[alone].tolist() == rows.edge[place[row == r]].tolist()
     other = draw_from_rows(rows, nodes, counter_bits(4, np.arange(50)), weighted=weighted)[1]
@@ -124,16 +122,16 @@ def test_rounding_stays_in_the_row():
     # Beside a huge row, the running sum cannot tell the weights of a tiny one apart.
     rows, nodes = rows_of([1e18], [1e-9, 1e-9], [1e18])
     for weighted in (True, False):
-        row, place = draw_from_rows(
-            rows, nodes, counter_bits(0, np.arange(500)), weighted=weighted
-        )
+        row, place = draw_from_rows(rows, nodes, counter_bits(0, np.arange(500)), weighted=weighted)
         np.testing.assert_array_equal(rows.row[place], row)
 
 
 def test_nothing_to_draw():
     for rows, nodes in (rows_of(), rows_of([], [])):
         for weighted in (True, False):
-            row, place = draw_from_rows(rows, nodes, counter_bits(0, np.arange(3)), weighted=weighted)
+            row, place = draw_from_rows(
+                rows, nodes, counter_bits(0, np.arange(3)), weighted=weighted
+            )
             assert row.size == place.size == 0
     rows, nodes = rows_of([1.0])
     assert draw_from_rows(rows, nodes, counter_bits(np.arange(0)), weighted=True)[1].size == 0

@@ -69,7 +69,7 @@ def test_no_worse_than_plain_torch(dtype, index_dtype, smoothing, rows, classes,
     smoothing=st.sampled_from([0.0, 0.5]),
 )
 def test_any_entries_in_any_order(rows, classes, entries, smoothing):
-    # Duplicates of an entry add up; a row without one keeps only the smoothing.
+    # Duplicates of an entry add up; a row without one has loss 0.
     logits = drawn(rows, classes, 1, seed=len(entries))[0]
     row = torch.tensor([r % rows for r, _, _ in entries], dtype=torch.long)
     index = torch.tensor([k % classes for _, k, _ in entries], dtype=torch.long)
@@ -81,6 +81,22 @@ def test_any_entries_in_any_order(rows, classes, entries, smoothing):
     strided = torch.stack((logits, logits), dim=2)[:, :, 0]
     again = soft_cross_entropy(strided, row[back], index[back], weight[back], smoothing)
     torch.testing.assert_close(again, want)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_an_image_without_a_label_has_no_loss_and_no_gradient(smoothing):
+    logits = drawn(3, 5, 1)[0].requires_grad_()
+    row, index = torch.tensor([0, 2]), torch.tensor([4, 1])
+    loss = soft_cross_entropy(logits, row, index, torch.ones(2), smoothing)
+    alone = soft_cross_entropy(
+        logits[[0, 2]], torch.tensor([0, 1]), index, torch.ones(2), smoothing
+    )
+    assert loss.tolist() == [alone[0].item(), 0.0, alone[1].item()]
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert not gradient[1].any()
+    assert gradient[0].any()
+    nobody = soft_cross_entropy(logits, row[:0], index[:0], torch.ones(0), smoothing)
+    assert nobody.tolist() == [0, 0, 0]
 
 
 def test_equals_torch_on_hard_labels():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from graphrise.config import GraphConfig
 from graphrise.errors import DataError
@@ -24,6 +25,17 @@ def test_epochs_and_notes(make, dataset, graph):
     with_edges = TrainingData(dataset, graph, make.small_run(edges={"alpha": 1.0, "neighbors": 2}))
     batches = list(with_edges.train_dataloader())
     assert sum(b.edge_index.size(1) for b in batches) == 6
+
+
+def test_many_pictures_in_memory_say_so(make, dataset, graph, monkeypatch):
+    held = sum(len(row["image"]) for row in make.coloured_rows())
+    monkeypatch.setattr("graphrise.train.data.HELD_BYTES", held)
+    # The offsets of the column come on top of its bytes.
+    (note,) = TrainingData(dataset, graph, make.small_run()).notes
+    assert "0.0 GB of encoded images are held in memory" in note
+    assert f"graphrise pack {dataset}" in note
+    monkeypatch.setattr("graphrise.train.data.HELD_BYTES", 2 * held)
+    assert TrainingData(dataset, graph, make.small_run()).notes == []
 
 
 def test_spread_labels_reach_the_unlabelled(make, dataset, graph):
@@ -80,8 +92,6 @@ def test_rows_follow_ids_not_positions(make, dataset, graph):
     turned = make.save_tables(dataset.parent / "turned", make.coloured_rows()[::-1])
     there = TrainingData(turned, graph, make.small_run())
     every = np.arange(graph.num_nodes)
-    import torch
-
     torch.testing.assert_close(
         here.reader.read(torch.from_numpy(every)), there.reader.read(torch.from_numpy(every))
     )
