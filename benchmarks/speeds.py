@@ -22,12 +22,13 @@ def speeds(dataset: Path, ways: dict[str, RunConfig], kept: Path) -> dict[str, l
     Args:
         dataset: Dataset folder with its graph.
         ways: Settings by name.
-        kept: File that keeps what was measured: timed again only for other names.
+        kept: File that keeps what was measured; other ways or settings are timed anew.
     """
+    settings = {name: repr(config) for name, config in ways.items()}
     if kept.is_file():
-        found: dict[str, list[float]] = json.loads(kept.read_text(encoding="utf-8"))
-        if set(found) >= set(ways):
-            return found
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        if before["settings"] == settings:
+            return before["speeds"]
     graph, threads = open_graph(dataset / "graph"), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -41,5 +42,5 @@ def speeds(dataset: Path, ways: dict[str, RunConfig], kept: Path) -> dict[str, l
                     found[name].append(count / (time.perf_counter() - start))
     finally:
         torch.set_num_threads(threads)
-    write_json(kept, found)
+    write_json(kept, {"settings": settings, "speeds": found})
     return found

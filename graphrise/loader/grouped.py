@@ -17,8 +17,8 @@ class Grouped:
     """An epoch is a random order of connected groups, drawn anew from (seed, epoch).
 
     About one labelled image in `size` is a head. Every other one draws one of its labelled
-    neighbours by weight and joins the head that a chain of such draws leads to; where it leads to
-    none, it stays alone. A group of more than `size` is cut, those nearest to the head first, so a
+    neighbours by weight and joins the head that a chain of such draws leads to, or the first image
+    of the circle that it ends in; where both are farther than a group is long, it stays alone. A group of more than `size` is cut, those nearest to the head first, so a
     cut part may be unconnected. Unlike `order.Shuffled` it makes a table: some 40 bytes per
     labelled image, and one reading of their rows an epoch.
     """
@@ -62,6 +62,7 @@ class Grouped:
         everyone = np.arange(len(self))
         u = counter_uniform(self._seed, SEED_STREAM, _HEADS, epoch, everyone)
         pointer = np.where(u < 1 / self._size, everyone, self._pointers(epoch))
+        pointer = np.where(self._leads_a_circle(pointer), everyone, pointer)
         head, hops = everyone.copy(), np.zeros(len(self), dtype=np.int64)
         for _ in range(self._size - 1):
             moving = pointer[head] != head
@@ -76,6 +77,20 @@ class Grouped:
         cuts = (rank % self._size == 0).cumsum() - 1
         group[by_group] = cuts
         return group
+
+    def _leads_a_circle(self, pointer: np.ndarray) -> np.ndarray:
+        """Whether an image is the first of a circle of pointers, at most a group long; bool `[L]`.
+
+        Two neighbours often draw each other: without a head they would stay alone, and so would all
+        that lead to them.
+        """
+        everyone = np.arange(len(self))
+        seen, first, circle = pointer, everyone, pointer == everyone
+        for _ in range(self._size - 1):
+            first = np.where(circle, first, np.minimum(first, seen))
+            seen = np.where(circle, seen, pointer[seen])
+            circle |= seen == everyone
+        return circle & (first == everyone)
 
     def _pointers(self, epoch: int) -> np.ndarray:
         """A labelled neighbour of each labelled image, drawn by weight; itself if it has none."""

@@ -29,6 +29,12 @@ def loop_heads(order, size, epoch, seed):
         for i in range(len(order))
         if counter_uniform(seed, SEED_STREAM, _HEADS, epoch, i) < 1 / size or pointer[i] == i
     }
+    for image in set(range(len(order))) - heads:
+        chain = [image]
+        while len(chain) < size and pointer[chain[-1]] not in heads | {image}:
+            chain.append(pointer[chain[-1]])
+        if pointer[chain[-1]] == image == min(chain):
+            heads.add(image)  # the first of a circle that no head is in
     led = {}
     for image in range(len(order)):
         at, hops = image, 0
@@ -74,14 +80,14 @@ def test_groups_are_what_the_chains_say(make, graphs, nodes, edges, size, seed):
 
 
 def test_connected_groups_come_about(make):
-    # A ring. Chains that end in a circle make no group, so many stay alone all the same.
+    # A ring: half of its chains end in two images that draw each other.
     graph = make.made_graph(
         300, [(i, (i + 1) % 300, 1.0) for i in range(300)], {i: {0: 1.0} for i in range(300)}
     )
     order = Grouped(graph, np.arange(300), 4, seed=1)
     sizes = [len(g) for epoch in range(20) for g in members(order.groups(epoch))]
     assert max(sizes) == 4
-    assert np.mean(sizes) > 1.2
+    assert np.mean(sizes) > 1.8
 
 
 def test_images_without_labelled_neighbours_stay_alone(make):
@@ -93,8 +99,8 @@ def test_images_without_labelled_neighbours_stay_alone(make):
         groups = members(order.groups(epoch))
         assert all({i} in groups for i in range(3))
         together += {3, 4} in groups
-    # Unless both point at each other, or both are heads: 4 of 9 epochs.
-    assert 5 < together < 35
+    # Unless both are heads: one of 9 epochs.
+    assert 28 < together < 40
 
 
 def test_weights_say_who_is_joined(make):

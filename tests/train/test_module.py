@@ -1,5 +1,6 @@
 """The loss of one batch by hand, and the schedule over the budget."""
 
+import dataclasses
 import math
 
 import pytest
@@ -75,6 +76,22 @@ def test_losses_by_hand(module):
     module.log_dict = lambda *_, **__: None
     assert module.training_step(batch, 0).item() == pytest.approx(LABEL + 0.5 * edge, rel=1e-5)
     assert (module.passes, module.seeds) == (3, 2)
+
+
+def test_each_term_has_its_own_weight(module):
+    # Image 2 is an unlabelled one whose edge to image 1 counts: d = log(2)^2 + 9.
+    batch = batch_of([(0, 2), (2, 1)], [1.0, 0.5])
+    batch.num_others, batch.num_seed_edges = 1, 1
+    terms = {name: value.item() for name, value in module.losses(batch).items()}
+    want = {"label": LABEL, "edge": 9 / 2, "edge_unlabelled": 0.5 * (LOG2**2 + 9)}
+    assert terms == pytest.approx(want, rel=1e-5)
+    module.log_dict = lambda *_, **__: None
+    for alpha, unlabelled in ((0.5, 0.25), (0.0, 2.0), (3.0, 0.0)):
+        edges = dataclasses.replace(module.config.edges, alpha=alpha, alpha_unlabelled=unlabelled)
+        module.config = dataclasses.replace(module.config, edges=edges)
+        total = LABEL + alpha * want["edge"] + unlabelled * want["edge_unlabelled"]
+        assert module.training_step(batch, 0).item() == pytest.approx(total, rel=1e-5)
+    assert set(module.latest) == {"label_loss", "edge_loss", "edge_unlabelled_loss"}
 
 
 def test_without_drawn_edges_the_loss_is_the_label_loss(module):
