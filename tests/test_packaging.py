@@ -13,7 +13,17 @@ import graphrise
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-OPTIONAL = ("duckdb", "faiss", "networkx", "matplotlib", "sklearn", "gradio", "optuna", "pyspark")
+OPTIONAL = (
+    "duckdb",
+    "faiss",
+    "networkx",
+    "matplotlib",
+    "sklearn",
+    "gradio",
+    "optuna",
+    "pyspark",
+    "simplejpeg",
+)
 # As if never installed: neither importable nor among the installed packages.
 BLOCK = f"""
 import importlib.metadata, sys
@@ -40,13 +50,25 @@ def python(code):
     )
 
 
+PARTS = ("ops", "nn", "images", "loader", "train", "graph", "evaluate")
+
+
 @pytest.mark.slow
 def test_training_parts_import_without_the_rest():
-    modules = ["graphrise"] + [f"graphrise.{n}" for n in ("ops", "nn", "loader", "train", "graph")]
+    modules = ["graphrise"] + [f"graphrise.{n}" for n in PARTS]
     modules += ["graphrise.ops.knn", "graphrise.train.folder", "graphrise.recipes", "graphrise.cli"]
     done = python(f"import {', '.join(modules)}\nprint('imported')")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "imported"
+
+
+def test_a_jpeg_without_its_codec_says_what_to_install():
+    done = python(
+        "from graphrise.images.codec import turbo\n"
+        "from graphrise.errors import GraphriseError\n"
+        "try:\n    turbo()\nexcept GraphriseError as error:\n    print(error)"
+    )
+    assert "pip install simplejpeg" in done.stdout, done.stderr
 
 
 def test_the_block_blocks():

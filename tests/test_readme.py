@@ -9,6 +9,7 @@ import pytest
 
 from graphrise.cli import main
 
+VERBS = ["build-graph", "graph-info", "pack", "train", "evaluate", "embed"]
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,7 +29,7 @@ def test_the_commands(dataset, tmp_path, monkeypatch):
     block = re.search(r"    pip install graphrise\n((?:    graphrise .*\n)+)", README)
     assert block
     commands = [line.split("#")[0].split() for line in block[1].splitlines()]
-    assert [c[1] for c in commands] == ["build-graph", "graph-info", "train", "evaluate", "embed"]
+    assert [c[1] for c in commands] == VERBS
     monkeypatch.chdir(tmp_path)
     # The README's encoder would take minutes here.
     small = "--encoder.name=test_resnet --images.size=32 --train.passes=24 --train.batch_size=4"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import simplejpeg
 from PIL import Image
 
 from graphrise.images.bad import BadImage
+from graphrise.images.codec import turbo
 from graphrise.images.jpeg_header import JpegHeader, plain
 
 _EXTRA = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -45,10 +45,10 @@ def decode_jpeg(
         "buffer": out,
     }
     try:
-        pixels = simplejpeg.decode_jpeg(data, **options)
+        pixels = turbo().decode_jpeg(data, **options)
     except ValueError as error:
         try:
-            pixels = simplejpeg.decode_jpeg(_without_flaws(data, header, str(error)), **options)
+            pixels = turbo().decode_jpeg(_without_flaws(data, header, str(error)), **options)
         except ValueError as damage:
             raise BadImage(damage) from None
     return _cmyk_to_rgb(pixels) if cmyk else pixels

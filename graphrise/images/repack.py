@@ -6,10 +6,10 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 from PIL import Image
 
 from graphrise.images.bad import BadImage
+from graphrise.images.codec import turbo
 from graphrise.images.decode import Picture, read_rgb
 from graphrise.images.jpeg_header import is_jpeg, read_header
 
@@ -63,7 +63,7 @@ def repack(data: bytes | memoryview, side: int, quality: int) -> Repacked:
         Image.fromarray(pixels).save(file, "PNG")
         return Repacked(file.getvalue(), height, width, kept=False)
     try:
-        encoded = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
+        encoded = turbo().encode_jpeg(pixels, quality, "RGB", "420")
     except ValueError as error:
         raise BadImage(f"{width} x {height} pixels cannot be a JPEG ({error})") from error
     return Repacked(encoded, height, width, kept=False)

@@ -18,9 +18,10 @@ class Grouped:
 
     About one labelled image in `size` is a head. Every other one draws one of its labelled
     neighbours by weight and joins the head that a chain of such draws leads to, or the first image
-    of the circle that it ends in; where both are farther than a group is long, it stays alone. A group of more than `size` is cut, those nearest to the head first, so a
-    cut part may be unconnected. Unlike `order.Shuffled` it makes a table: some 40 bytes per
-    labelled image, and one reading of their rows an epoch.
+    of the circle that it ends in; where both are farther than a group is long, it stays alone. A
+    group of more than `size` is cut, those nearest to the head first, so a cut part may be
+    unconnected. Unlike `order.Shuffled` it makes a table: some 40 bytes per labelled image, and one
+    reading of their rows an epoch.
     """
 
     def __init__(

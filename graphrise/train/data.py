@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import lightning
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute
 import torch
 
 from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable
-from graphrise.errors import DataError
 from graphrise.graph.build import require_labels
 from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import spread_labels
-from graphrise.graph.store import Graph, as_column
+from graphrise.graph.store import Graph
 from graphrise.images.dataset import open_images
 from graphrise.images.reader import ImageReader
 from graphrise.loader.batch import TrainingLoader, without_edges
+from graphrise.loader.nodes import image_rows
 from graphrise.train.batches import batch_plan, edge_sampler
-
-pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
 
 HELD_BYTES = 2 * 2**30
 """Of encoded pictures in memory that a user is told of."""
@@ -74,7 +68,7 @@ class TrainingData(lightning.LightningDataModule):
         self._sampler = edge_sampler(graph, self.labels, config)
         self.reader = ImageReader(
             store,
-            _rows_of(graph, images),
+            image_rows(graph, images),
             config.images.canvas,
             cache_mib=config.images.cache_mib,
             threads=config.images.threads,
@@ -106,19 +100,3 @@ def _held_note(images: ImageTable) -> list[str]:
         f"{held / 1e9:.1f} GB of encoded images are held in memory; `graphrise pack "
         f"{images.folder}` makes a form that is mapped from disk"
     ]
-
-
-def _rows_of(graph: Graph, images: ImageTable) -> np.ndarray:
-    """Row of each node's image, int64 `[N]`."""
-    ids, nodes = images.table.column("image_id"), as_column(graph.image_ids)
-    if len(ids) == len(nodes) and ids.type == nodes.type and ids.equals(nodes):
-        return np.arange(len(ids))
-    whole = pa.large_string() if not pa.types.is_integer(nodes.type) else pa.int64()
-    found = pc.index_in(nodes.cast(whole), value_set=ids.cast(whole))
-    if found.null_count:
-        first = nodes[pc.index(pc.is_null(found), True).as_py()].as_py()
-        raise DataError(
-            f"{images.folder / 'images.parquet'}: {found.null_count:,} images of the graph are "
-            f"not in it, the first is {first!r}; was the graph built from another dataset?"
-        )
-    return found.to_numpy().astype(np.int64)

@@ -70,8 +70,8 @@ class GraphRise(lightning.LightningModule):
         if not batch.num_forward:
             return self.encoder(x)
         trained = x.size(0) - batch.num_forward
-        # With gradient first: autocast keeps the weights that it casts, and those cast without
-        # gradient would leave the encoder without any.
+        # With gradient first: autocast keeps the weights that it casts, and must not have kept some
+        # that were cast without.
         z = self.encoder(x[:trained])
         # Never one image by itself: batch normalisation wants two.
         last = max(batch.num_forward, 2)

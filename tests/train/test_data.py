@@ -95,3 +95,26 @@ def test_rows_follow_ids_not_positions(make, dataset, graph):
     torch.testing.assert_close(
         here.reader.read(torch.from_numpy(every)), there.reader.read(torch.from_numpy(every))
     )
+
+
+def drawn_edges(data):
+    """Every edge that a thousand draws of each image bring, by node."""
+    seeds = np.arange(data.graph.num_nodes)
+    sampler = data.train_dataloader().node_sampler
+    row, edge = sampler.draw_edges(seeds)
+    return {(int(u), int(data.graph.col[e])) for u, e in zip(seeds[row], edge, strict=True)}
+
+
+def test_the_control_of_the_edge_term_keeps_the_labels(make, dataset, graph):
+    spread, edges = {"spread": True}, {"alpha": 1.0, "neighbors": 1000}
+    plain = TrainingData(dataset, graph, make.small_run(labels=spread, edges=edges))
+    control = TrainingData(
+        dataset, graph, make.small_run(labels=spread, edges=edges, shuffle_edges=5)
+    )
+    for name in ("rowptr", "index", "weight"):
+        assert np.array_equal(getattr(plain.labels, name), getattr(control.labels, name))
+    assert drawn_edges(control) != drawn_edges(plain)
+    assert len(drawn_edges(control)) == len(drawn_edges(plain)) == graph.num_edges
+    assert any("images at random" in note for note in control.notes)
+    whole = TrainingData(dataset, graph, make.small_run(labels=spread, shuffle_graph=5))
+    assert not np.array_equal(whole.labels.index, plain.labels.index)
