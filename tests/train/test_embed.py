@@ -11,15 +11,20 @@ COUNT = 6
 
 
 @pytest.fixture
-def module(make):
+def size():
+    return 16
+
+
+@pytest.fixture
+def module(make, size):
     torch.manual_seed(0)
-    images = {"scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0}
+    images = {"size": size, "scale": 0.0, "shift": 0.0, "rotate": 0.0, "colour": 0.0}
     return GraphRise(make.small_run(images=images, edges={"alpha": 1.0}), 2, 4)
 
 
-def batch_of(forward, count=COUNT):
+def batch_of(forward, count=COUNT, size=16):
     generator = torch.Generator().manual_seed(3)
-    x = torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    x = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
     return Data(
         x=x.contiguous(memory_format=torch.channels_last),
         augment=torch.full((count, 16), 0.5),
@@ -72,11 +77,14 @@ def test_gradient_comes_from_the_trained_part_only(module, forward):
         torch.testing.assert_close(gradient, want[name], atol=1e-4, rtol=1e-3)
 
 
+# 32 px and not 16: torch 2.14's bf16 weight gradient of a strided convolution over a 1 x 1 map reads
+# memory that nobody wrote.
+@pytest.mark.parametrize("size", [32])
 @pytest.mark.parametrize("forward", [1, 3])
-def test_under_autocast_the_encoder_still_learns(module, forward):
+def test_under_autocast_the_encoder_still_learns(module, forward, size):
     module.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = module.losses(batch_of(forward))
+        terms = module.losses(batch_of(forward, size=size))
     (terms["label"] + terms["edge"]).backward()
     found = gradients(module)
     assert len(found) == len(list(module.encoder.parameters()))
