@@ -1,7 +1,9 @@
 """Case `loader`: pictures a second through the whole loader, and what the encoder waits for it.
 
-The dataset is made and packed once: photographs' windows, short side 256 px, q90, half of them
-labelled, each with eight neighbours. Nothing is cached where decoding is what is timed.
+The datasets are made and packed once: photographs' windows, q90, half of them labelled, each with
+eight neighbours. Short side 256 px is what `graphrise pack` writes; pictures of short side 171 px,
+whose long side is 256 at most, have half the pixels: by such the design's rate was set. Nothing is
+cached where decoding is what is timed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from graphrise.images.pack import pack
 
 PARTS = ("rate", "step")
 IMAGES = 4096
+SIDES = (256, 171)
 SMALL = 32
 
 
@@ -37,12 +40,14 @@ def run(out: Path, only: Sequence[str], repetitions: int) -> list[Row]:
         only: Parts to run.
         repetitions: Timed repetitions of every way, interleaved.
     """
-    large, small = _dataset(out / "photos-256", None), _dataset(out / "photos-32", SMALL)
     rows: list[Row] = []
+    packed = {side: _dataset(out / f"photos-{side}", side) for side in SIDES}
     if "rate" in only:
-        rows += loader_rate.run(large, open_graph(large / "graph"), repetitions)
+        for side, dataset in packed.items():
+            rows += loader_rate.run(dataset, open_graph(dataset / "graph"), side, repetitions)
     if "step" in only:
-        for name, dataset, config, steps in _trainings(large, small):
+        small = _dataset(out / f"photos-{SMALL}", SMALL, png=True)
+        for name, dataset, config, steps in _trainings(packed[SIDES[0]], small):
             graph = open_graph(dataset / "graph")
             rows += loader_step.run(name, dataset, graph, config, steps, repetitions)
     return rows
@@ -67,11 +72,11 @@ def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int
     ]
 
 
-def _dataset(path: Path, side: int | None) -> Path:
-    """A dataset of IMAGES photographs with its graph; packed, or of `side` px PNG."""
+def _dataset(path: Path, side: int, *, png: bool = False) -> Path:
+    """A dataset of IMAGES photographs with its graph: packed JPEGs, or square PNGs."""
     if not (path / "graph" / "graph.json").is_file():
         with whole_folder(path, overwrite=True) as folder:
-            pictures = photos(IMAGES, side=side)
+            pictures = photos(IMAGES, side=side) if png else photos(IMAGES, short=side)
             table = {
                 "image_id": pa.array(np.arange(IMAGES)),
                 "image": pa.array(pictures, pa.large_binary()),
@@ -79,8 +84,8 @@ def _dataset(path: Path, side: int | None) -> Path:
             }
             pq.write_table(pa.table(table), folder / "images.parquet")
             save_graph(_graph(), folder / "graph")
-    if side is None and not (path / "packed" / "pack.json").is_file():
-        pack(path, workers=os.cpu_count())
+    if not png and not (path / "packed" / "pack.json").is_file():
+        pack(path, side=side, workers=os.cpu_count())
     return path
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from graphrise.images.bad import BadImage as BadImage
 from graphrise.images.bad import check_size
 from graphrise.images.jpeg import decode_jpeg, reduction
-from graphrise.images.jpeg_header import is_jpeg, read_header
+from graphrise.images.jpeg_header import JpegHeader, is_jpeg, read_header
 from graphrise.images.other_formats import decode_other
 
 MAX_PIXELS = 178_956_970
@@ -35,14 +35,17 @@ def decode(
         BadImage: Damaged in a way that its format can tell, no picture, or too large.
     """
     view = _bytes_of(data)
-    if is_jpeg(view):
-        header = read_header(view)
-        square = header.height == header.width == side
-        if square and header.orientation == 1 and header.components != 4:
-            check_size(side, side, max_pixels)
-            decode_jpeg(view, header, out=out)
-            return
-    _fit(read_rgb(view, side, max_pixels=max_pixels), side, out)
+    header = read_header(view) if is_jpeg(view) else None
+    if header is None or not _fits(header, side):
+        _fit(_read(view, header, side, max_pixels), side, out)
+        return
+    height, width = header.height, header.width
+    # What a pack holds, hence quick: nothing to turn or to resize.
+    check_size(height, width, max_pixels)
+    if height == width:
+        decode_jpeg(view, header, out=out)
+    else:
+        _crop(decode_jpeg(view, header), side, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,11 @@ def read_rgb(data: bytes | memoryview, side: int, *, max_pixels: int = MAX_PIXEL
         BadImage: As `decode`.
     """
     view = _bytes_of(data)
-    if is_jpeg(view):
-        header = read_header(view)
+    return _read(view, read_header(view) if is_jpeg(view) else None, side, max_pixels)
+
+
+def _read(view: memoryview, header: JpegHeader | None, side: int, max_pixels: int) -> Picture:
+    if header is not None:
         check_size(header.height, header.width, max_pixels)
         factor = reduction(header, side)
         pixels, orientation = decode_jpeg(view, header, factor), header.orientation
@@ -114,10 +120,19 @@ def _bytes_of(data: bytes | memoryview) -> memoryview:
 def _fit(picture: Picture, side: int, out: np.ndarray) -> None:
     height, width, _ = picture.pixels.shape
     if min(height, width) == side:
-        top, left = (height - side) // 2, (width - side) // 2
-        out[...] = picture.pixels[top : top + side, left : left + side]
+        _crop(picture.pixels, side, out)
     else:
         out[...] = picture.resized(side, side, crop=True)
+
+
+def _fits(header: JpegHeader, side: int) -> bool:
+    short = min(header.height, header.width)
+    return short == side and header.orientation == 1 and header.components != 4
+
+
+def _crop(pixels: np.ndarray, side: int, out: np.ndarray) -> None:
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    out[...] = pixels[top : top + side, left : left + side]
 
 
 def _upright(pixels: np.ndarray, height: float, width: float, orientation: int) -> Picture:

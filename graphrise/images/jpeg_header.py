@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphrise.images.bad import BadImage
 
 _SCAN, _END, _ADOBE, _JFIF, _EXIF = 0xDA, 0xD9, 0xEE, 0xE0, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
+_FILL = frozenset((0x00, 0xFF))
+_segment = struct.Struct(">BBH").unpack_from
 _ORIENTATION = 0x0112
 _PLAIN_JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class JpegHeader:
+class JpegHeader(NamedTuple):
     """What the header says.
 
     Attributes:
@@ -54,9 +55,10 @@ def read_header(data: memoryview) -> JpegHeader:
     frame, orientation, position = None, 1, 2
     try:
         while True:
-            while data[position] != 0xFF or data[position + 1] in (0x00, 0xFF):
+            lead, marker, length = _segment(data, position)
+            if lead != 0xFF or marker in _FILL:
                 position += 1  # fill bytes, or junk, which every decoder skips
-            marker = data[position + 1]
+                continue
             if marker == _SCAN:
                 break
             if marker == _END:
@@ -64,14 +66,14 @@ def read_header(data: memoryview) -> JpegHeader:
             if marker in _ALONE:
                 position += 2
                 continue
-            end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+            end = position + 2 + length
             segments.append((marker, position, end))
             if marker in _FRAMES:
                 frame = struct.unpack_from(">HHB", data, position + 5)
             elif marker == _EXIF and data[position + 4 : position + 10] == b"Exif\0\0":
                 orientation = _orientation(data[position + 10 : end])
-            position = max(end, position + 4)
-    except (IndexError, struct.error):
+            position = end if length > 2 else position + 4
+    except struct.error:
         raise BadImage("JPEG cut off in its header") from None
     if frame is None:
         raise BadImage("JPEG header without a frame")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from graphrise.errors import ConfigError
 from graphrise.images.bad import BadImage
 from graphrise.images.base import ImageStore
 from graphrise.images.decode import MAX_PIXELS, decode
+from graphrise.images.recycled import Recycled
 
 GREY = 128
 """Every pixel of the picture that stands for a bad one."""
@@ -75,9 +77,10 @@ class ImageReader:
         self._reasons: dict[int, str] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._pool_owner = 0
+        self._recycled = Recycled()
 
     def __getstate__(self) -> dict[str, Any]:
-        ours = ("_cache", "_filled", "_reasons", "_pool", "_pool_owner")
+        ours = ("_cache", "_filled", "_reasons", "_pool", "_pool_owner", "_recycled")
         return {name: value for name, value in self.__dict__.items() if name not in ours}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -109,17 +112,33 @@ class ImageReader:
     def read_noting(self, positions: Tensor) -> tuple[Tensor, dict[int, str]]:
         """Pictures as `read` gives them, and for each bad position among them the reason."""
         wanted = positions.numpy()
+        batch = self._new(wanted.size)
+        into = batch.numpy()
         if self._cached:
-            missing = np.unique(wanted[~self._filled[wanted]])
-            reasons = self._decode(missing, self._cache, missing)
-            self._reasons.update(reasons)
-            self._filled[missing] = True
-            batch = self._cache[wanted]
-            reasons = {p: self._reasons[p] for p in wanted.tolist() if p in self._reasons}
+            self._fill(wanted)
+            np.take(self._cache, wanted, axis=0, out=into, mode="clip")
+            bad = self._reasons
+            reasons = {p: bad[p] for p in wanted.tolist() if p in bad} if bad else {}
         else:
-            batch = np.empty((wanted.size, self.size, self.size, 3), dtype=np.uint8)
-            reasons = self._decode(wanted, batch, np.arange(wanted.size))
-        return torch.from_numpy(batch).permute(0, 3, 1, 2), reasons
+            reasons = self._decode(wanted, into, np.arange(wanted.size))
+        return batch.permute(0, 3, 1, 2), reasons
+
+    def _fill(self, wanted: np.ndarray) -> None:
+        """Decode what the cache lacks."""
+        missing = wanted[~self._filled[wanted]]
+        if missing.size:
+            missing = np.unique(missing)
+            self._reasons.update(self._decode(missing, self._cache, missing))
+            self._filled[missing] = True
+
+    def _new(self, count: int) -> Tensor:
+        """A place for a batch, uint8 `[count, size, size, 3]`."""
+        shape = (count, self.size, self.size, 3)
+        if get_worker_info():
+            # Seen by other processes too, as in torch's collate: it is sent without a copy.
+            shared = torch.UntypedStorage._new_shared(math.prod(shape))
+            return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
+        return torch.from_numpy(self._recycled.take(shape))
 
     def _decode(
         self, positions: np.ndarray, into: np.ndarray, places: np.ndarray

@@ -82,13 +82,15 @@ class EdgeSampler(BaseSampler):
         drawn = self.draw(seeds, others)
         anchors = np.concatenate((seeds, drawn.others))
         neighbor = self._col.at(drawn.edge).astype(np.int64)
-        extra = np.setdiff1d(neighbor, anchors)
+        col, extra = _joined(anchors, neighbor)
         own = extra if self.neighbors == "encoder" else _NONE
         forward = extra if self.neighbors == "stop_gradient" else _NONE
+        node = np.concatenate((anchors, own, forward))
         if sweep.size:
             forward = np.setdiff1d(np.union1d(forward, sweep), np.concatenate((anchors, own)))
-        node = np.concatenate((anchors, own, forward))
-        col, inside = _places(node, neighbor)
+            node = np.concatenate((anchors, own, forward))
+            col, _ = _joined(node, neighbor)
+        inside = col < node.size
         seed_edges = int(np.searchsorted(drawn.row[inside], seeds.size))
         banked = ~inside
         extras: dict[str, Tensor | int] = {
@@ -129,10 +131,19 @@ class EdgeSampler(BaseSampler):
         raise TypeError(f"{type(self).__name__} samples from nodes; use it with NodeLoader")
 
 
-def _places(node: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of each wanted node in `node` (distinct), and whether it is there at all."""
-    if not node.size:
-        return np.zeros_like(wanted), np.zeros(wanted.size, dtype=bool)
-    order = np.argsort(node, kind="stable")
-    at = order[np.minimum(np.searchsorted(node[order], wanted), node.size - 1)]
-    return at, node[at] == wanted
+def _joined(node: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Append to distinct nodes those of `more` that are not among them.
+
+    Args:
+        node: int64 `[N]`.
+        more: int64 `[E]`.
+
+    Returns:
+        Places of `more` in the longer list, int64 `[E]`, and what is appended, int64 `[M]`, rising.
+    """
+    value, first, place = np.unique(
+        np.concatenate((node, more)), return_index=True, return_inverse=True
+    )
+    new = first >= node.size
+    first[new] = node.size + np.arange(np.count_nonzero(new))
+    return first[place[node.size :]], value[new]

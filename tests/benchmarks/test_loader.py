@@ -34,7 +34,10 @@ def few(monkeypatch):
 
 
 def test_the_datasets(out):
-    large, small = loader._dataset(out / "photos-256", None), loader._dataset(out / "s", 32)
+    large, small = (
+        loader._dataset(out / "photos-256", 256),
+        loader._dataset(out / "s", 32, png=True),
+    )
     assert [len(read_images(folder)) for folder in (large, small)] == [IMAGES, IMAGES]
     assert isinstance(open_store(large, read_images(large)), PackedStore)
     assert not (small / "packed").exists()
@@ -45,7 +48,7 @@ def test_the_datasets(out):
     assert 7 < graph.num_edges / IMAGES <= 8
     assert graph.rowptr[-1] == graph.num_edges
     before = (large / "images.parquet").stat().st_mtime_ns
-    assert loader._dataset(large, None) == large
+    assert loader._dataset(large, 256) == large
     assert (large / "images.parquet").stat().st_mtime_ns == before
 
 
@@ -64,24 +67,35 @@ def sound(row, unit):
 def test_rates(out):
     rows = loader.run(out, ["rate"], 1)
     assert [row.variant for row in rows] == [
-        "simplejpeg, bare loop, one core",
-        "simplejpeg, bare loop, all cores",
-        "whole loader, one core",
-        "whole loader, all cores",
-        "whole loader, a worker process a core",
+        f"{side} px: {way}"
+        for side in (256, 171)
+        for way in (
+            "simplejpeg, bare loop, one core",
+            "simplejpeg, bare loop, all cores",
+            "whole loader, one core",
+            "whole loader, all cores",
+            "whole loader, a worker process a core",
+        )
     ]
-    for row in rows:
-        sound(row, "images/s/core")
-        assert row.baseline_values == rows[0].values
-        assert row.size.startswith("64 JPEGs, short side 256 px, q90, ")
-    assert rows[0].ratio == 1
+    for five in (rows[:5], rows[5:]):
+        # By one core against one loop, by all against as many.
+        for row, floor in zip(five, (0, 1, 0, 1, 1), strict=True):
+            sound(row, "images/s/core")
+            assert row.baseline_values == five[floor].values
+            assert five[floor].variant.endswith(row.baseline)
+        assert five[0].ratio == five[1].ratio == 1
+    assert {row.size.rpartition(", ")[0] for row in rows} == {
+        "64 JPEGs, short side 256 px, q90",
+        "64 JPEGs, short side 171 px, q90",
+    }
+    assert not (out / "photos-32").exists()
 
 
 def test_a_rate_counts_every_picture_of_a_pass(out, monkeypatch):
-    large = loader._dataset(out / "photos-256", None)
+    large = loader._dataset(out / "photos-256", 256)
     seconds = iter(range(100))
     monkeypatch.setattr(loader_rate.time, "perf_counter", lambda: next(seconds))
-    one = loader_rate._loaded(large, open_graph(large / "graph"), threads=1, prefetch=0)
+    one = loader_rate._loaded(large, open_graph(large / "graph"), 256, threads=1, prefetch=0)
     counts = [one(), one()]
     # A clock that ticks once a call: 32 labelled images, and at most a neighbour of each.
     assert all(32 < count <= 64 for count in counts)

@@ -250,3 +250,40 @@ def test_a_pool_belongs_to_one_process(dozen, monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert reader.read(torch.arange(10)).equal(want)
     assert reader._pool is not pool
+
+
+def test_a_batch_that_is_held_is_not_written_again(make, tmp_path):
+    rows = [{"image_id": i, "split": "x", "image": make.noisy((50, 60, 70), i)} for i in range(4)]
+    store = store_of(make.save_tables(tmp_path / "d", rows))
+    for mib in (0, 1):
+        reader = ImageReader(store, np.arange(4), 8, cache_mib=mib)
+        first = reader.read(torch.tensor([0, 1]))
+        row, copy = first[1], first.clone()
+        del first
+        assert not torch.equal(reader.read(torch.tensor([2, 3]))[1], row)
+        assert torch.equal(row, copy[1])
+        # What a caller does to a batch is nothing to the next one.
+        row.zero_()
+        assert torch.equal(reader.read(torch.tensor([0, 1])), copy)
+
+
+class Shared(Dataset):
+    """Whether a batch lies where other processes see it."""
+
+    def __init__(self, reader):
+        self.reader = reader
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        return self.reader.read(torch.tensor([number])).is_shared()
+
+
+@pytest.mark.parametrize("mib", [0, 1])
+def test_workers_decode_into_shared_memory(make, tmp_path, mib):
+    rows = [{"image_id": i, "split": "x", "image": make.noisy((50, 60, 70), i)} for i in range(2)]
+    store = store_of(make.save_tables(tmp_path / "d", rows))
+    shared = Shared(ImageReader(store, np.arange(2), 8, cache_mib=mib))
+    assert not shared[0]
+    assert list(DataLoader(shared, batch_size=None, num_workers=1)) == [True, True]

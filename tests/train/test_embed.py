@@ -77,8 +77,8 @@ def test_gradient_comes_from_the_trained_part_only(module, forward):
         torch.testing.assert_close(gradient, want[name], atol=1e-4, rtol=1e-3)
 
 
-# 32 px and not 16: torch 2.14's bf16 weight gradient of a strided convolution over a 1 x 1 map reads
-# memory that nobody wrote.
+# 32 px and not 16: over a 1 x 1 map the bf16 weight gradient of a strided convolution (torch 2.14)
+# reads memory that nobody wrote.
 @pytest.mark.parametrize("size", [32])
 @pytest.mark.parametrize("forward", [1, 3])
 def test_under_autocast_the_encoder_still_learns(module, forward, size):
