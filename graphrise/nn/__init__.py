@@ -2,4 +2,10 @@
 
 from graphrise.nn.encoder import Encoder as Encoder
 from graphrise.nn.heads import FullSoftmax as FullSoftmax
+from graphrise.nn.heads import LabelTable as LabelTable
+from graphrise.nn.heads import PartialFC as PartialFC
+from graphrise.nn.heads import SampledSoftmax as SampledSoftmax
 from graphrise.nn.regularizer import EdgeRegularizer as EdgeRegularizer
+from graphrise.nn.rowwise import RowwiseAdagrad as RowwiseAdagrad
+from graphrise.nn.rowwise import RowwiseSGD as RowwiseSGD
+from graphrise.nn.rowwise import Together as Together

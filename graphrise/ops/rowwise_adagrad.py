@@ -23,8 +23,8 @@ def rowwise_adagrad_(
     """Update some rows of a table in place.
 
     Of a row w with gradient g: `s += mean(g^2)`, `w -= lr (g / (sqrt(s) + eps) + weight_decay w)`,
-    as row-wise Adagrad of FBGEMM does with decoupled weight decay. Four bytes of state a row instead
-    of four a weight; nothing is read or written but the rows named. A bfloat16 table is updated in
+    as FBGEMM's row-wise Adagrad, with decoupled weight decay. Four bytes of state a row instead of
+    four a weight; nothing is read or written but the rows named. A bfloat16 table is updated in
     float32 and rounded stochastically.
 
     Args:
