@@ -27,7 +27,7 @@ class Steps:
         """Build all that a run builds; pictures that may be cached are."""
         data = TrainingData(dataset, graph, config)
         torch.manual_seed(config.train.seed)
-        self._module = GraphRise(config, data.num_labels, data.num_labelled)
+        self._module = GraphRise(config, data.num_labels, data.num_labelled, labels=data.labels)
         self._module.bank = bank_of(config, graph.num_nodes, dataset)
         self._module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = self._module.configure_optimizers()["optimizer"]

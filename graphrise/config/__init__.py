@@ -9,11 +9,11 @@ from graphrise.config.graph import GraphConfig as GraphConfig
 from graphrise.config.graph import KnnConfig as KnnConfig
 from graphrise.config.graph import QueryConfig as QueryConfig
 from graphrise.config.graph import SimilarConfig as SimilarConfig
+from graphrise.config.head import HeadConfig as HeadConfig
 from graphrise.config.run import BankConfig as BankConfig
 from graphrise.config.run import EdgeConfig as EdgeConfig
 from graphrise.config.run import EncoderConfig as EncoderConfig
 from graphrise.config.run import EvaluateConfig as EvaluateConfig
-from graphrise.config.run import HeadConfig as HeadConfig
 from graphrise.config.run import ImageConfig as ImageConfig
 from graphrise.config.run import LabelConfig as LabelConfig
 from graphrise.config.run import RunConfig as RunConfig

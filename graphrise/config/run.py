@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphrise.config.base import check_choices, require, tuples
+from graphrise.config.head import HeadConfig
+
+_HEAD = HeadConfig()  # frozen, so that all may share it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,20 +198,6 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadConfig:
-    """Label cross-entropy."""
-
-    smoothing: float = 0.1
-    """Label smoothing epsilon, spread evenly over all labels; 0.1 is implied by the paper."""
-    scale: float = 16.0
-    """Logit scale (inverse temperature) of normalised embeddings; unused without normalisation."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.smoothing < 1, "head.smoothing must lie in [0, 1)")
-        require(self.scale > 0, "head.scale must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Budget and optimiser. Training ends at `passes` or `epochs`, whichever comes first."""
 
@@ -284,10 +273,14 @@ class RunConfig:
     edges: EdgeConfig = EdgeConfig()
     images: ImageConfig = ImageConfig()
     encoder: EncoderConfig = EncoderConfig()
-    head: HeadConfig = HeadConfig()
+    head: HeadConfig = _HEAD
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     shuffle_graph: int | None = None
     """Control: deal the graph's nodes to images at random, by this seed. None: leave it."""
     shuffle_edges: int | None = None
     """Control: the same for the edge term alone; labels are spread over the graph as it is."""
+
+    def __post_init__(self) -> None:
+        cosines = self.head.margin == "none" or self.encoder.normalize
+        require(cosines, "head.margin needs normalised embeddings: encoder.normalize")

@@ -58,7 +58,7 @@ def sampled_cross_entropy(
     nothing = torch.finfo(logits.dtype).min / 2
     log_count = count.log().clamp(min=nothing)
     entries = (row, column)
-    shifted = (logits + log_count).index_put(entries, own)
+    shifted = (logits + log_count).index_put_(entries, own)
     log_z = shifted.logsumexp(dim=1)
     zeros = log_z.new_zeros(logits.size(0))
     labelled = torch.zeros_like(zeros, dtype=torch.bool).index_fill(0, row, True)

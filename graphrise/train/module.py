@@ -12,12 +12,14 @@ from torch_geometric.data import Data
 
 from graphrise.config import RunConfig
 from graphrise.errors import ConfigError
+from graphrise.graph.ragged import Ragged
 from graphrise.loader.augment import Augment
 from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import Encoder
-from graphrise.nn.heads import FullSoftmax
 from graphrise.nn.regularizer import EdgeRegularizer
+from graphrise.nn.rowwise import Together
 from graphrise.train.edge_terms import edge_terms
+from graphrise.train.label_head import label_head, row_optimizer
 
 LOG_EVERY = 10
 
@@ -39,6 +41,7 @@ class GraphRise(lightning.LightningModule):
         num_labelled: int,
         *,
         bank: EmbeddingBank | None = None,
+        labels: Ragged | None = None,
     ) -> None:
         """Build the parts.
 
@@ -47,14 +50,12 @@ class GraphRise(lightning.LightningModule):
             num_labels: C, size of the vocabulary.
             num_labelled: Images with a label: an epoch.
             bank: Past embeddings by node, where neighbours come from there.
+            labels: Soft labels by node; in-batch negatives need their frequencies.
         """
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.encoder)
-        scale = config.head.scale if config.encoder.normalize else None
-        self.head = FullSoftmax(
-            config.encoder.dim, num_labels, scale=scale, smoothing=config.head.smoothing
-        )
+        self.head = label_head(config, num_labels, labels)
         self.edge_term = EdgeRegularizer()
         self.bank = bank
         self.augment = Augment(config.images, self.encoder.mean, self.encoder.std)
@@ -145,13 +146,16 @@ class GraphRise(lightning.LightningModule):
         return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; no weight decay on biases and norms. The schedule follows the budget."""
+        """AdamW; no weight decay on biases and norms. The schedule follows the budget.
+
+        A sampled head's rows have an optimiser of their own beside it, on the same schedule.
+        """
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
         for parameter in self.parameters():
             (decayed if parameter.dim() > 1 else plain).append(parameter)
         train = self.config.train
-        optimizer = torch.optim.AdamW(
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": train.weight_decay},
                 {"params": plain, "weight_decay": 0.0},
@@ -159,6 +163,9 @@ class GraphRise(lightning.LightningModule):
             lr=train.lr,
             fused=True,
         )
+        rows = row_optimizer(self.config, self.head)
+        if rows is not None:
+            optimizer = Together(optimizer, rows)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda _: self.learning_rate(self.fraction())
         )

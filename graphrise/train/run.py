@@ -69,7 +69,7 @@ def train(
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
-    module = GraphRise(config, data.num_labels, data.num_labelled)
+    module = GraphRise(config, data.num_labels, data.num_labelled, labels=data.labels)
     module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Only now: a run that cannot be built leaves no folder and removes none.
     prepare(run, config, dataset, overwrite=overwrite)

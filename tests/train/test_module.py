@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
+from graphrise.nn.heads import FullSoftmax
 from graphrise.train.module import GraphRise
 
 
@@ -39,6 +40,7 @@ def module(make):
     module = GraphRise(config, num_labels=2, num_labelled=4)
     module.encoder = Table([[0.0, 0.0], [LOG2, 0.0], [0.0, 3.0]])  # pyright: ignore
     with torch.no_grad():
+        assert isinstance(module.head, FullSoftmax)
         module.head.weight.copy_(torch.eye(2))
     return module
 

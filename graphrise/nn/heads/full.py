@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphrise.errors import ConfigError
+from graphrise.nn.heads.logits import LogitRule
 from graphrise.ops.cross_entropy import soft_cross_entropy
 
 
@@ -17,15 +17,19 @@ class FullSoftmax(nn.Module):
     """
 
     def __init__(
-        self, dim: int, num_labels: int, *, scale: float | None = None, smoothing: float = 0.1
+        self,
+        dim: int,
+        num_labels: int,
+        *,
+        rule: LogitRule | None = None,
+        smoothing: float = 0.1,
     ) -> None:
         """Make the label table.
 
         Args:
             dim: Embedding dimension D.
             num_labels: C.
-            scale: With a number, cosine logits times it (embeddings of unit length); None: plain
-                linear logits with a bias.
+            rule: Logits: cosines where it has a scale, else linear with a bias; None: linear.
             smoothing: Label smoothing epsilon in [0, 1).
 
         Raises:
@@ -34,15 +38,14 @@ class FullSoftmax(nn.Module):
         super().__init__()
         if num_labels < 1:
             raise ConfigError("the label head needs at least one label")
+        self.rule, self.smoothing = rule or LogitRule(), smoothing
         self.weight = nn.Parameter(torch.randn(num_labels, dim) / dim**0.5)
-        self.bias = nn.Parameter(torch.zeros(num_labels)) if scale is None else None
-        self.scale, self.smoothing = scale, smoothing
+        linear = self.rule.scale is None
+        self.bias = nn.Parameter(torch.zeros(num_labels)) if linear else None
 
     def logits(self, z: Tensor) -> Tensor:
-        """Logits `[B, C]` of embeddings `[B, D]`."""
-        if self.scale is None:
-            return F.linear(z, self.weight, self.bias)
-        return self.scale * F.linear(z, F.normalize(self.weight, dim=1))
+        """Logits `[B, C]` of embeddings `[B, D]`, without margin."""
+        return self.rule.all(z, self.weight, self.bias)
 
     def forward(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         """Mean over the images of `- sum_k q_k log p_k`.
@@ -56,4 +59,8 @@ class FullSoftmax(nn.Module):
         Returns:
             Scalar loss.
         """
-        return soft_cross_entropy(self.logits(z), row, index, weight, self.smoothing).mean()
+        logits = self.logits(z)
+        if self.rule.margin is not None:
+            logits = logits.float()
+            logits = logits.index_put((row, index), self.rule.own(logits[row, index]))
+        return soft_cross_entropy(logits, row, index, weight, self.smoothing).mean()

@@ -47,10 +47,17 @@ class LogitRule:
         if self.margin_size < 0:
             raise ConfigError("logits: margin_size must not be negative")
 
-    def all(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Logits `[B, R]` without margin, of embeddings `[B, D]` and label vectors `[R, D]`."""
+    def all(self, z: Tensor, labels: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Logits `[B, R]` without margin.
+
+        Args:
+            z: Embeddings `[B, D]`.
+            labels: Label vectors `[R, D]`.
+            bias: `[R]`, added to inner products; cosines have none.
+        """
         if self.scale is None:
-            return F.linear(z, labels) / self.temperature
+            logits = F.linear(z, labels, bias)
+            return logits if self.temperature == 1 else logits / self.temperature
         return self.scale * F.linear(F.normalize(z, dim=1), F.normalize(labels, dim=1))
 
     def own(self, logits: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from graphrise.errors import ConfigError
-from graphrise.nn.heads import FullSoftmax
+from graphrise.nn.heads import FullSoftmax, LogitRule
 from graphrise.nn.regularizer import EdgeRegularizer
 
 
 def test_soft_labels_by_hand():
-    head = FullSoftmax(2, 3, scale=None, smoothing=0.0)
+    head = FullSoftmax(2, 3, smoothing=0.0)
     assert head.bias is not None
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
@@ -31,7 +31,7 @@ def test_soft_labels_by_hand():
 
 
 def test_cosine_logits_by_hand():
-    head = FullSoftmax(2, 2, scale=5.0, smoothing=0.0)
+    head = FullSoftmax(2, 2, rule=LogitRule(scale=5.0), smoothing=0.0)
     assert head.bias is None
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[3.0, 4.0], [0.0, -2.0]]))

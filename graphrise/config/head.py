@@ -1,0 +1,60 @@
+"""The label head's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from graphrise.config.base import check_choices, require
+
+FULL_UP_TO = 1_000_000
+"""Labels up to which `auto` is the full softmax. Samples cost accuracy (InsightFace's README: 96.57
+with a fifth of the labels, 93.08 with a five-hundredth), and up to here memory does not ask for
+them: 256 images have 1 GB of logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """Label cross-entropy."""
+
+    kind: Literal["auto", "full", "sampled", "partial_fc"] = "auto"
+    """Softmax over all labels, over a corrected sample of them, or over an uncorrected one; auto:
+    all up to a million labels, sampled above."""
+    smoothing: float = 0.1
+    """Label smoothing epsilon, spread evenly over all labels; 0.1 is implied by the paper."""
+    scale: float = 16.0
+    """Logit scale (inverse temperature) of normalised embeddings; unused without normalisation."""
+    margin: Literal["none", "arcface", "cosface"] = "none"
+    """What a label must win by; of normalised embeddings only."""
+    margin_size: float = 0.3
+    """Radians (arcface) or cosine (cosface)."""
+    negatives: Literal["uniform", "log_uniform", "in_batch", "mixed"] = "log_uniform"
+    """Labels an image is held against in a sampled softmax. mixed: in_batch and log_uniform.
+    partial_fc draws uniformly."""
+    num_negatives: int = 8192
+    """Labels drawn a step, shared by the batch (the paper: 100,000 of 40 million)."""
+    replacement: bool = False
+    """Whether a label may be drawn twice in a step."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the sampled heads' label vectors; bfloat16 is rounded stochastically."""
+    optimizer: Literal["adagrad", "sgd"] = "adagrad"
+    """Row-wise update of the sampled heads' label vectors."""
+    lr: float = 0.05
+    """Its peak learning rate; follows the schedule of train.lr."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of the label vectors that a step touches."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "head")
+        require(0 <= self.smoothing < 1, "head.smoothing must lie in [0, 1)")
+        require(self.scale > 0, "head.scale must be above 0")
+        require(self.margin_size >= 0, "head.margin_size must not be negative")
+        require(self.num_negatives >= 1, "head.num_negatives must be at least 1")
+        require(self.lr > 0, "head.lr must be above 0")
+        require(self.weight_decay >= 0, "head.weight_decay must not be negative")
+        mixed = self.negatives == "mixed" and self.replacement
+        require(not mixed, "head.negatives=mixed draws without replacement")
+
+    def sampled(self, num_labels: int) -> bool:
+        """Whether so many labels are sampled from."""
+        return self.kind != "full" and (self.kind != "auto" or num_labels > FULL_UP_TO)
