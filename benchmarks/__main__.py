@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, loader, neighbors, train
+from benchmarks import decode, graph, head, loader, neighbors, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -30,6 +30,17 @@ def _neighbors(args: argparse.Namespace) -> list[Row]:
 
 def _decode(args: argparse.Namespace) -> list[Row]:
     return decode.run(args.repetitions, args.seconds)
+
+
+def _head(args: argparse.Namespace) -> list[Row]:
+    size = head.Size(
+        labels=args.labels,
+        dim=args.dim,
+        batch=args.batch,
+        negatives=args.negatives,
+        steps=args.steps,
+    )
+    return head.run(size, args.only, args.repetitions, args.peer_labels)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     five.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
     five.add_argument("--only", nargs="+", default=(), help="names of ways, not all")
     five.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    for case in (one, two, three, four, five):
+    six = cases.add_parser("head", help="the label head's step and memory, by labels")
+    six.set_defaults(run=_head)
+    six.add_argument("--only", nargs="+", choices=head.PARTS, default=head.PARTS)
+    six.add_argument("--labels", type=int, default=40_000_000)
+    six.add_argument("--dim", type=int, default=64)
+    six.add_argument("--batch", type=int, default=256)
+    six.add_argument("--negatives", type=int, default=8192)
+    six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
+    six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
+    six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
+    for case in (one, two, three, four, five, six):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

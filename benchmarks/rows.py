@@ -27,6 +27,7 @@ PACKAGES = {
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
+    "head": ("torch", "numpy"),
 }
 """What the figures of a case depend on."""
 

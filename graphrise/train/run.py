@@ -14,6 +14,7 @@ from graphrise.config import RunConfig
 from graphrise.graph.store import Graph
 from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import save_encoder
+from graphrise.nn.heads import SampledSoftmax, save_table
 from graphrise.train.bad_images import list_bad_images
 from graphrise.train.data import TrainingData
 from graphrise.train.folder import RunResult, peak_mib, prepare, versions, write_json
@@ -51,7 +52,8 @@ def train(
     The folder gets `config.yaml` (every setting), `metrics.csv`, `checkpoint/last.ckpt`,
     `encoder.safetensors` with `encoder.json`, and, last, `run.json` (passes, seconds, curve,
     versions): a folder with `run.json` is a finished run. Pictures that could not be read, where
-    that is allowed, are in `bad_images.csv`.
+    that is allowed, are in `bad_images.csv`; label vectors of a sampled head, in the order of the
+    graph's vocabulary, in `labels/` (`nn.heads.open_table`).
 
     Args:
         dataset: Dataset folder.
@@ -84,6 +86,8 @@ def train(
         _log_last_step(trainer, module)
         trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
     save_encoder(module.encoder, config.encoder, config.images, run)
+    if isinstance(module.head, SampledSoftmax):
+        save_table(module.head.table, run / "labels")
     result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
     write_json(run / "run.json", {**result.__dict__, "versions": versions()})
     return result

@@ -18,6 +18,7 @@ from graphrise.nn.heads import (
     PartialFC,
     SampledSoftmax,
     Uniform,
+    load_table,
 )
 from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseSGD, Together
 from graphrise.train.label_head import label_head, row_optimizer
@@ -157,6 +158,7 @@ def test_the_trainer_updates_the_rows(fit, tmp_path, monkeypatch, settings):
     assert not torch.equal(first, last)
     assert last.isfinite().all()
     assert touched > 0
+    assert torch.equal(load_table(tmp_path / "r" / "labels").weight, last)
     assert len(rates) > 1
     ratio = settings["lr"] / RunConfig().train.lr
     for adamw, plain_part, row in rates:

@@ -176,7 +176,16 @@ class InBatch(Negatives):
         self._share = frequency.to(torch.float32) / frequency.sum(dtype=torch.float64)
 
     def draw(self, step: int, own: Tensor) -> Drawn:
-        """The distinct labels of `own`; likely there by `1 - (1 - share)^E`."""
+        """The distinct labels of `own`; likely there by `1 - (1 - share)^E`.
+
+        Raises:
+            ConfigError: One of them never occurs in the data, by its frequency.
+        """
+        never = own[self._share.to(own.device)[own] == 0]
+        if never.numel():
+            raise ConfigError(
+                f"in-batch negatives: label {int(never[0])} is in the batch, but its frequency is 0"
+            )
         return Drawn(torch.unique(own).cpu(), lambda of: self._expected(of, own.numel()))
 
     def _expected(self, of: Tensor, entries: int) -> Tensor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from graphrise.errors import ConfigError
 from graphrise.nn.heads.logits import LogitRule
-from graphrise.nn.heads.negatives import Negatives, Uniform
+from graphrise.nn.heads.negatives import Drawn, Negatives, Uniform
 from graphrise.nn.heads.table import LabelTable
 from graphrise.ops.sampled_cross_entropy import sampled_cross_entropy
 
@@ -86,11 +84,7 @@ class SampledSoftmax(nn.Module):
         drawn = self.negatives.draw(int(self.step), index)
         if self.training:
             self.step += 1
-        sampled = drawn.index.to(index.device)
-        rows, place = torch.unique(torch.cat((index, sampled)), return_inverse=True)
-        own, hits = place[: index.numel()], place[index.numel() :]
-        count = torch.bincount(hits, minlength=rows.numel())
-        expected = drawn.expected(rows) if self._corrected else torch.ones_like(count)
+        rows, own, count = chosen(drawn, index, corrected=self._corrected)
         # Not under autocast: the products are small, and a sum of thousands of exponentials is not.
         with torch.autocast(z.device.type, enabled=False):
             labels = self.table.gather(rows, z.device)
@@ -104,7 +98,7 @@ class SampledSoftmax(nn.Module):
                 row,
                 own,
                 share,
-                (count / expected).to(labels.dtype),
+                count.to(labels.dtype),
                 smoothing=self.smoothing,
                 num_labels=self.table.num_labels,
             )
@@ -127,21 +121,7 @@ class SampledSoftmax(nn.Module):
         """
         if not 1 <= k <= self.table.num_labels:
             raise ConfigError(f"top_labels: k must be in 1..{self.table.num_labels}, got {k}")
-        best = z.new_empty(len(z), 0, dtype=self.table.state.dtype)
-        label = torch.empty(len(z), 0, dtype=torch.long, device=z.device)
-        for rows in self._blocks(block):
-            labels = self.table.gather(rows, z.device)
-            logits = self.rule.all(z.to(labels.dtype), labels)
-            every = rows.to(z.device).expand_as(logits)
-            joined, names = torch.cat((best, logits), 1), torch.cat((label, every), 1)
-            best, at = joined.topk(min(k, joined.size(1)), dim=1)
-            label = names.gather(1, at)
-        return best, label
-
-    def _blocks(self, block: int) -> Iterator[Tensor]:
-        count, device = self.table.num_labels, self.table.weight.device
-        for first in range(0, count, block):
-            yield torch.arange(first, min(first + block, count), device=device)
+        return best_labels(self.table, self.rule, z, k, block)
 
 
 class PartialFC(SampledSoftmax):
@@ -176,3 +156,54 @@ class PartialFC(SampledSoftmax):
         """
         negatives = Uniform(table.num_labels, count, seed=seed)
         super().__init__(table, negatives, rule=rule, smoothing=smoothing)
+
+
+def chosen(drawn: Drawn, index: Tensor, *, corrected: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The labels whose rows a step reads: those of the batch and the sampled ones.
+
+    Args:
+        drawn: The sample.
+        index: int64 `[E]`, labels of the batch's entries.
+        corrected: Whether a sampled label stands for the inverse of its expected count, or for
+            itself.
+
+    Returns:
+        Labels int64 `[R]`, distinct and rising; int64 `[E]`, the place of each entry's among them;
+        float `[R]`, what each stands for as a negative, 0 if it was not sampled.
+    """
+    sampled = drawn.index.to(index.device)
+    labels, place = torch.unique(torch.cat((index, sampled)), return_inverse=True)
+    own, hits = place[: index.numel()], place[index.numel() :]
+    count = torch.bincount(hits, minlength=labels.numel())
+    expected = drawn.expected(labels) if corrected else torch.ones_like(count)
+    return labels, own, count / expected
+
+
+@torch.no_grad()
+def best_labels(
+    table: LabelTable, rule: LogitRule, z: Tensor, k: int, block: int
+) -> tuple[Tensor, Tensor]:
+    """The k rows of a table of the largest logits, over blocks of rows.
+
+    Args:
+        table: Label vectors `[C, D]`.
+        rule: Logits.
+        z: Embeddings `[B, D]`.
+        k: In `1..C`.
+        block: Rows at a time.
+
+    Returns:
+        Logits float `[B, k]`, falling, and rows int64 `[B, k]`.
+    """
+    best = z.new_empty(len(z), 0, dtype=table.state.dtype)
+    label = torch.empty(len(z), 0, dtype=torch.long, device=z.device)
+    for first in range(0, table.num_labels, block):
+        last = min(first + block, table.num_labels)
+        rows = torch.arange(first, last, device=table.weight.device)
+        labels = table.gather(rows, z.device)
+        logits = rule.all(z.to(labels.dtype), labels)
+        every = rows.to(z.device).expand_as(logits)
+        joined, names = torch.cat((best, logits), 1), torch.cat((label, every), 1)
+        best, at = joined.topk(min(k, joined.size(1)), dim=1)
+        label = names.gather(1, at)
+    return best, label
