@@ -27,8 +27,6 @@ OWN = (0.5, 0.3, 0.2)
 SCALE = 16.0
 WARM_UP, FEWEST = 3, 5
 """Steps of every way that are not timed, and timed steps at least."""
-LIMIT_S = 60.0
-"""After so long no more steps are begun."""
 _BARE = 1 << 18
 """Labels whose numbers are filled at once to time it."""
 
@@ -46,6 +44,7 @@ class Work:
         batch: Images.
         negatives: Labels drawn a step.
         steps: Timed steps of each way.
+        limit_s: Seconds after which no more are begun.
     """
 
     ways: list[tuple[str, int]]
@@ -53,6 +52,7 @@ class Work:
     batch: int
     negatives: int
     steps: int
+    limit_s: float = math.inf
 
 
 def measure(work: Work) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _in_turn(work: Work, step: list[Callable[[Batch], float]]) -> list[list[floa
         timed = turn - WARM_UP
         if timed == 0:
             begun = time.perf_counter()
-        if timed >= FEWEST and time.perf_counter() - begun > LIMIT_S:
+        if timed >= FEWEST and time.perf_counter() - begun > work.limit_s:
             break
         # Each goes first as often as the other.
         for way in sorted(range(len(step)), reverse=turn % 2 == 1):

@@ -30,6 +30,8 @@ def here(monkeypatch):
     def answer(module, settings, need_gib):
         assert module == "benchmarks.head_worker"
         asked.append((settings["ways"], settings["steps"], need_gib))
+        limited = {"sparse", "dense"} & {way for way, _ in settings["ways"]}
+        assert settings["limit_s"] == math.inf or (limited and settings["limit_s"] == head.PEER_S)
         return head_worker.measure(head_worker.Work(**json.loads(json.dumps(settings))))
 
     monkeypatch.setattr(head, "answer", answer)
@@ -156,9 +158,8 @@ def test_ways_take_turns_and_the_first_steps_are_not_timed(monkeypatch):
     assert times == [[1000.0] * WORK.steps] * 4
 
 
-def test_long_steps_are_few(monkeypatch):
-    monkeypatch.setattr(head_worker, "LIMIT_S", 0.0)
-    many = head_worker.Work(**{**vars(WORK), "steps": 1000})
+def test_long_steps_are_few():
+    many = head_worker.Work(**{**vars(WORK), "steps": 1000, "limit_s": 0.0})
     times = head_worker._in_turn(many, [lambda batch: 0.5] * 4)
     assert [len(one) for one in times] == [head_worker.FEWEST] * 4
 

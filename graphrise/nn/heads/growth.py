@@ -112,4 +112,4 @@ def _new(like: LabelTable, num_labels: int, first: int, count: int | None) -> La
         raise ConfigError(f"labels {first:,} to {first + count:,} of {num_labels:,}: no such rows")
     shape = (count, like.dim)
     weight = torch.empty(shape, dtype=like.weight.dtype, device=like.weight.device)
-    return LabelTable(*shape, dtype=weight.dtype, seed=like._seed, first=first, weight=weight)
+    return LabelTable(*shape, dtype=weight.dtype, seed=like.seed, first=first, weight=weight)

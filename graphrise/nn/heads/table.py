@@ -31,6 +31,7 @@ class LabelTable(nn.Module):
         gradient: Its `grad` is that of the rows in `touched`.
         touched: int64 `[R]`, distinct and rising.
         first: Label of the first row; above 0 in a shard.
+        seed: What the rows were made from.
     """
 
     weight: Tensor
@@ -47,6 +48,7 @@ class LabelTable(nn.Module):
         seed: int = 0,
         first: int = 0,
         weight: Tensor | None = None,
+        state: Tensor | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         """Make the table, uniformly random with variance 1 / D.
@@ -54,29 +56,37 @@ class LabelTable(nn.Module):
         Args:
             num_labels: C, rows of this table.
             dim: D.
-            dtype: float32, bfloat16 (half the memory, stochastic rounding) or float64.
+            dtype: float32, bfloat16 (half the memory, stochastic rounding) or float64; of a given
+                `weight` it is that one's.
             seed: Row `first + c` is a function of it, whatever part of the labels is made here.
             first: Label of the first row.
             weight: Use this `[C, D]` and its content, for example a mapped file; None: make one.
+            state: Use these `[C]` sums of squares, float32 (float64 with such a weight); None:
+                zeros.
             device: Where it lies; the embeddings may be elsewhere.
 
         Raises:
-            ConfigError: No labels, or another dtype.
+            ConfigError: No labels, another dtype, or a tensor of another shape.
         """
         super().__init__()
         if num_labels < 1:
             raise ConfigError("the label head needs at least one label")
+        dtype = dtype if weight is None else weight.dtype
         if dtype not in _DTYPES:
             raise ConfigError(f"label table: dtype must be float32, bfloat16, float64, not {dtype}")
         made = weight is None
         if weight is None:
             weight = torch.empty(num_labels, dim, dtype=dtype, device=device)
-        elif weight.shape != (num_labels, dim):
-            raise ConfigError(f"label table: weight is {list(weight.shape)}, not {num_labels, dim}")
-        self.first, self._seed = first, seed
-        total = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        if state is None:
+            total = torch.float64 if dtype == torch.float64 else torch.float32
+            state = torch.zeros(num_labels, dtype=total, device=weight.device)
+        if weight.shape != (num_labels, dim) or state.shape != (num_labels,):
+            raise ConfigError(
+                f"label table: weight and state are {list(weight.shape)} and {list(state.shape)}, "
+                f"not {[num_labels, dim]} and {[num_labels]}"
+            )
+        self.first, self.seed = first, seed
         self.register_buffer("weight", weight, persistent=False)
-        state = torch.zeros(num_labels, dtype=total, device=weight.device)
         self.register_buffer("state", state, persistent=False)
         # Past nn.Module, which would make it one of the module's parameters.
         empty = torch.empty(0, device=weight.device)
@@ -102,7 +112,7 @@ class LabelTable(nn.Module):
         start, stop = self.first + begin, self.first + end
         for block in range(start // _BLOCK, -(-stop // _BLOCK)):
             low, high = block * _BLOCK, (block + 1) * _BLOCK
-            generator = torch.Generator().manual_seed(int(counter_bits(self._seed, block) >> 1))
+            generator = torch.Generator().manual_seed(int(counter_bits(self.seed, block) >> 1))
             # Short blocks are cut from whole ones: the numbers must not depend on where one ends.
             part = slice(max(low, start) - self.first, min(high, stop) - self.first)
             whole = part.stop - part.start == _BLOCK

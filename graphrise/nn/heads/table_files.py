@@ -46,7 +46,7 @@ def save_table(
         OSError: The disk is full.
     """
     rank = 0 if group is None else dist.get_rank(group)
-    mine = (table.first, table.num_labels, table.dim, table.weight.dtype, table._seed)
+    mine = (table.first, table.num_labels, table.dim, table.weight.dtype, table.seed)
     _check_shards(_together(lambda: mine, group))
     with ExitStack() as stack:
 
@@ -59,9 +59,7 @@ def save_table(
 
         def finish() -> None:
             if rank == 0:
-                saved = SavedTable(
-                    folder, table.dim, table.weight.dtype, table._seed, tuple(shards)
-                )
+                saved = SavedTable(folder, table.dim, table.weight.dtype, table.seed, tuple(shards))
                 saved.write(place)
             stack.close()
 

@@ -47,7 +47,7 @@ def open_table(folder: Path, first: int = 0, count: int | None = None) -> LabelT
 
     weight = mapped("weight", saved.dtype)
     state = mapped("state", saved.state_dtype)
-    return _table(weight, state, saved.seed, first)
+    return LabelTable(*weight.shape, seed=saved.seed, first=first, weight=weight, state=state)
 
 
 def mapped_table(
@@ -131,10 +131,4 @@ def mapped_copy(
 def _new(like: SavedTable, place: Path, count: int, first: int) -> LabelTable:
     weight = new_rows(place / _MARK, like.shape("weight", count), like.dtype)
     state = new_rows(place / "state.npy", like.shape("state", count), like.state_dtype)
-    return _table(weight, state, like.seed, first)
-
-
-def _table(weight: torch.Tensor, state: torch.Tensor, seed: int, first: int) -> LabelTable:
-    table = LabelTable(*weight.shape, dtype=weight.dtype, seed=seed, first=first, weight=weight)
-    table.state = state
-    return table
+    return LabelTable(*weight.shape, seed=like.seed, first=first, weight=weight, state=state)

@@ -207,5 +207,9 @@ def test_refuses():
     for dtype in (torch.float16, torch.int64):
         with pytest.raises(ConfigError, match=f"float32, bfloat16, float64, not {dtype}"):
             LabelTable(3, 4, dtype=dtype)
-    with pytest.raises(ConfigError, match=r"weight is \[3, 2\], not \(3, 4\)"):
+    with pytest.raises(ConfigError, match=r"are \[3, 2\] and \[3\], not \[3, 4\] and \[3\]"):
         LabelTable(3, 4, weight=drawn(3, 2))
+    with pytest.raises(ConfigError, match=r"are \[3, 2\] and \[2\], not \[3, 2\] and \[3\]"):
+        LabelTable(3, 2, weight=drawn(3, 2), state=torch.zeros(2))
+    with pytest.raises(ConfigError, match=r"not torch.float16"):
+        LabelTable(3, 2, weight=torch.zeros(3, 2, dtype=torch.float16))

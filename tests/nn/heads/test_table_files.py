@@ -40,7 +40,7 @@ def make(num_labels=23, dim=3, dtype=torch.float32, seed=5, first=0):
 
 def equal(one, other):
     assert (one.weight.dtype, one.state.dtype) == (other.weight.dtype, other.state.dtype)
-    assert (one.first, one._seed) == (other.first, other._seed)
+    assert (one.first, one.seed) == (other.first, other.seed)
     return torch.equal(one.weight, other.weight) and torch.equal(one.state, other.state)
 
 
@@ -66,7 +66,7 @@ def test_there_and_back(tmp_path, small_blocks, dtype, shape):
         again.weight = one
         assert torch.equal(again.state, table.state)
         assert (again.weight.dtype, again.state.dtype) == (dtype, table.state.dtype)
-        assert (again.first, again._seed) == (0, 5)
+        assert (again.first, again.seed) == (0, 5)
         assert again.gradient.grad is None
 
 
@@ -113,10 +113,10 @@ def save_parts(table, sizes, folder):
     folder.mkdir()
     shards, first = [], 0
     for number, size in enumerate(sizes):
-        part = make(size, table.dim, table.weight.dtype, table._seed, first)
+        part = make(size, table.dim, table.weight.dtype, table.seed, first)
         shards.append(write_shard(part, folder, number))
         first += size
-    SavedTable(folder, table.dim, table.weight.dtype, table._seed, tuple(shards)).write(folder)
+    SavedTable(folder, table.dim, table.weight.dtype, table.seed, tuple(shards)).write(folder)
 
 
 @settings(max_examples=40, deadline=None)
