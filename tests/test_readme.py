@@ -14,8 +14,20 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_label_head():
+    _, code = CODE
+    names = {}
+    exec(code.replace("40_000_000", "20_000"), names)
+    assert names["loss"].isfinite()
+    assert names["table"].touched.numel() >= 8192
+    assert names["labels"].shape == (5, 3)
+
+
 def test_the_library_example(dataset, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, _ = CODE
     monkeypatch.chdir(dataset.parent)
     names = {}
     exec(code.replace('"DATASET"', repr(dataset.name)), names)
