@@ -53,7 +53,7 @@ class FullSoftmax(nn.Module):
         Args:
             z: Embeddings `[B, D]`.
             row: int64 `[E]`, image of each label entry.
-            index: int64 `[E]`, its label.
+            index: int64 `[E]`, its label; an image has a label once.
             weight: float32 `[E]`, its share.
 
         Returns:
@@ -61,6 +61,7 @@ class FullSoftmax(nn.Module):
         """
         logits = self.logits(z)
         if self.rule.margin is not None:
-            logits = logits.float()
+            half = logits.dtype in (torch.float16, torch.bfloat16)
+            logits = logits.float() if half else logits
             logits = logits.index_put((row, index), self.rule.own(logits[row, index]))
         return soft_cross_entropy(logits, row, index, weight, self.smoothing).mean()

@@ -109,7 +109,8 @@ class LogUniform(Negatives):
         Without replacement labels arrive at a rate of their probability and the first n are taken.
         Given when the next one arrives, T, a label is among them with probability
         `1 - exp(-p T)` (rank conditioning, Cohen and Kaplan, VLDB 2008): weighted by its inverse a
-        sum over the sample is an unbiased estimate of the sum over all labels.
+        sum over the sample is an unbiased estimate of the sum over all labels. One that is not
+        among them would have had to arrive before the last of those that are: `Mixed` needs both.
         """
         if self.replacement:
             index = self._labels_at(
@@ -118,12 +119,16 @@ class LogUniform(Negatives):
             return Drawn(torch.from_numpy(index), lambda of: self.count * self._probability(of))
         if self.count == self.num_labels:
             everything = torch.arange(self.num_labels)
-            return Drawn(everything, lambda of: torch.ones(of.shape, dtype=torch.float64))
+            return Drawn(everything, lambda of: torch.ones_like(of, dtype=torch.float64))
         few = self.num_labels <= _FEW * self.count
-        index, time = self._arrivals(step) if few else self._first_distinct(step)
-        return Drawn(
-            torch.from_numpy(index), lambda of: -torch.expm1(-time * self._probability(of))
-        )
+        found, last, time = self._arrivals(step) if few else self._first_distinct(step)
+        index = torch.from_numpy(found)
+
+        def expected(of: Tensor) -> Tensor:
+            until = torch.where(torch.isin(of, index.to(of.device)), time, last)
+            return -torch.expm1(-until * self._probability(of))
+
+        return Drawn(index, expected)
 
     def _probability(self, label: Tensor) -> Tensor:
         rank = label.to(torch.float64)
@@ -133,16 +138,21 @@ class LogUniform(Negatives):
         label = np.expm1(u * math.log(self.num_labels + 1)).astype(np.int64)
         return np.clip(label, 0, self.num_labels - 1)
 
-    def _arrivals(self, step: int) -> tuple[np.ndarray, float]:
-        """The first n of all labels, each of which waits exponentially long."""
+    def _arrivals(self, step: int) -> tuple[np.ndarray, float, float]:
+        """The first n of all labels, each of which waits exponentially long.
+
+        Returns:
+            int64 `[n]`, rising; when the last of them arrives; when the next one would.
+        """
         labels = np.arange(self.num_labels)
         wait = -np.log1p(-counter_uniform(self._seed, _STREAM, step, labels))
         wait /= self._probability(torch.from_numpy(labels)).numpy()
         order = np.argpartition(wait, self.count)
-        return np.sort(order[: self.count]), float(wait[order[self.count]])
+        found = order[: self.count]
+        return np.sort(found), float(wait[found].max()), float(wait[order[self.count]])
 
-    def _first_distinct(self, step: int) -> tuple[np.ndarray, float]:
-        """The first n distinct labels of a stream of draws, and how many came before the next."""
+    def _first_distinct(self, step: int) -> tuple[np.ndarray, float, float]:
+        """The same by a stream of draws at rate 1: the first n distinct labels of it."""
         made = 2 * self.count
         while True:
             u = counter_uniform(self._seed, _STREAM, step, np.arange(made))
@@ -151,7 +161,11 @@ class LogUniform(Negatives):
                 break
             made *= 2
         order = np.argsort(first, kind="stable")
-        return label[order[: self.count]], float(first[order[self.count]])
+        # Counted in draws instead of in time the probabilities would be off by a part 1 / n.
+        last, after = (int(first[order[n]]) for n in (self.count - 1, self.count))
+        gap = counter_uniform(self._seed, _STREAM, step, 1, np.arange(after + 1))
+        time = np.cumsum(-np.log1p(-gap))
+        return label[order[: self.count]], float(time[last]), float(time[after])
 
 
 class InBatch(Negatives):

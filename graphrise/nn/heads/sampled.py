@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphrise.errors import ConfigError
+from graphrise.errors import ConfigError, DataError
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.negatives import Drawn, Negatives, Uniform
 from graphrise.nn.heads.table import LabelTable
@@ -75,12 +75,21 @@ class SampledSoftmax(nn.Module):
         Args:
             z: Embeddings `[B, D]`.
             row: int64 `[E]` in `[0, B)`, image of each label entry.
-            index: int64 `[E]` in `[0, C)`, its label.
+            index: int64 `[E]` in `[0, C)`, its label; an image has a label once.
             weight: float `[E]`, its share; an image's shares sum to 1, or it has none and loss 0.
 
         Returns:
             Scalar loss, float32 (float64 with such a table).
+
+        Raises:
+            DataError: A label is out of range.
         """
+        labels = self.table.num_labels
+        if index.numel() and bool((index.min() < 0) | (index.max() >= labels)):
+            raise DataError(
+                f"sampled softmax: labels from {int(index.min())} to {int(index.max())}; they must "
+                f"be in [0, {labels}), was the head made for another vocabulary?"
+            )
         drawn = self.negatives.draw(int(self.step), index)
         if self.training:
             self.step += 1

@@ -42,6 +42,10 @@ class ShardedSoftmax(nn.Module):
     `configure_model`); without one it is the unsharded head. Before a module that holds it goes
     into DistributedDataParallel: `ignore_tables(module)`.
 
+    A rank's table has gradients that others do not see: what is computed from their norm (clipping)
+    or finiteness (a gradient scaler's skipped step) differs between ranks, and their encoders would
+    part; clip encoder and table on their own, or reduce the norm first.
+
     Attributes:
         table: This rank's label vectors; update them with `nn.RowwiseAdagrad([head.table])`.
         step: int64 scalar, training steps so far; the same on all ranks.
@@ -170,7 +174,7 @@ class ShardedSoftmax(nn.Module):
         labelled = torch.zeros_like(zeros, dtype=torch.bool).index_fill(0, row, True)
         nothing = torch.finfo(z.dtype).min / 2
         shifted = (logits + count.log().clamp(min=nothing)).index_put(entries, mine)
-        # Of a rank without any of the labels it is the log of 0.
+        # A rank may have none of the labels, and all ranks too: the log of 0, but finite.
         log_z = shifted.logsumexp(dim=1).clamp(min=nothing)
         top = largest(log_z)
         target = zeros.index_add(0, at, weight[here] * mine)

@@ -151,7 +151,8 @@ class LabelTable(nn.Module):
             rows: int64 `[R]`.
             grads: `[R, D]`.
         """
-        if self.gradient.grad is not None:
+        # One of zeros is what zero_grad(set_to_none=False) leaves of a step that is done.
+        if self.gradient.grad is not None and bool(self.gradient.grad.any()):
             rows = torch.cat((self.touched, rows.to(self.touched.device)))
             grads = torch.cat((self.gradient.grad, grads.to(self.gradient.grad)))
         self.__dict__["touched"], grads = summed(rows, grads)

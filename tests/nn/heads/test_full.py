@@ -69,3 +69,16 @@ def test_edge_term_pulls_both_ends():
     EdgeRegularizer()(z, torch.tensor([[0], [1]]), torch.ones(1), 1).backward()
     assert z.grad is not None
     assert z.grad.tolist() == [[-2.0, 0.0], [2.0, 0.0]]
+
+
+def test_a_margin_keeps_float64():
+    head = FullSoftmax(2, 3, rule=LogitRule(scale=5.0, margin="cosface", margin_size=0.2)).double()
+    one = torch.zeros(1, dtype=torch.long)
+    z = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
+    loss = head(z, one, one, torch.ones(1, dtype=torch.float64))
+    assert loss.dtype == torch.float64
+    own = head.logits(z)
+    own[0, 0] -= 5.0 * 0.2
+    p = own.log_softmax(1)
+    want = -(0.9 * p[0, 0] + 0.1 * p.mean())
+    assert loss.item() == pytest.approx(want.item(), rel=1e-12)

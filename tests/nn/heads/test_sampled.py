@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from graphrise.errors import ConfigError
+from graphrise.errors import ConfigError, DataError
 from graphrise.nn.heads import (
     FullSoftmax,
     InBatch,
@@ -375,3 +375,13 @@ def test_refuses():
     for k in (0, -1, 31):
         with pytest.raises(ConfigError, match=rf"k must be in 1..30, got {k}"):
             head.top_labels(drawn(2, DIM), k)
+
+
+@pytest.mark.parametrize("label", [-1, LABELS])
+def test_a_label_out_of_range(label):
+    head = SampledSoftmax(LabelTable(LABELS, DIM), Uniform(LABELS, 3))
+    with pytest.raises(
+        DataError, match=rf"from {min(label, 2)} to {max(label, 2)}; .*0, {LABELS}\)"
+    ):
+        head(torch.ones(2, DIM), torch.tensor([0, 1]), torch.tensor([2, label]), torch.ones(2))
+    assert int(head.step) == 0

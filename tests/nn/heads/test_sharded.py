@@ -219,7 +219,9 @@ def check_no_label_and_no_image(rank, world):
         parts = [(torch.randn(size, DIM, dtype=torch.float64), none, none, none.double())] * world
         for name in ("uniform", "in batch", "mixed"):
             make, options = HEADS[name]
-            assert compare(rank, world, parts, make, **options).item() == 0
+            # Nor a NaN on the way back that something masks.
+            with torch.autograd.set_detect_anomaly(True):
+                assert compare(rank, world, parts, make, **options).item() == 0
 
 
 def check_the_loss_is_the_same_on_all(rank, world):

@@ -213,3 +213,13 @@ def test_refuses():
         LabelTable(3, 2, weight=drawn(3, 2), state=torch.zeros(2))
     with pytest.raises(ConfigError, match=r"not torch.float16"):
         LabelTable(3, 2, weight=torch.zeros(3, 2, dtype=torch.float16))
+
+
+def test_zeroed_gradients_are_no_touched_rows():
+    table = LabelTable(9, 2)
+    table.gather(torch.tensor([1, 4])).sum().backward()
+    assert table.gradient.grad is not None
+    table.gradient.grad.zero_()  # zero_grad(set_to_none=False)
+    table.gather(torch.tensor([7])).sum().backward()
+    assert table.touched.tolist() == [7]
+    assert table.gradient.grad.tolist() == [[1, 1]]
