@@ -125,7 +125,7 @@ class LogUniform(Negatives):
         index = torch.from_numpy(found)
 
         def expected(of: Tensor) -> Tensor:
-            until = torch.where(torch.isin(of, index.to(of.device)), time, last)
+            until = torch.where(_among(index.to(of.device), of), time, last)
             return -torch.expm1(-until * self._probability(of))
 
         return Drawn(index, expected)
@@ -156,16 +156,32 @@ class LogUniform(Negatives):
         made = 2 * self.count
         while True:
             u = counter_uniform(self._seed, _STREAM, step, np.arange(made))
-            label, first = np.unique(self._labels_at(u), return_index=True)
-            if label.size > self.count:
+            label = self._labels_at(u)
+            place = _first_places(label)
+            if place.size > self.count:
                 break
             made *= 2
-        order = np.argsort(first, kind="stable")
+        last, after = (int(place[n]) for n in (self.count - 1, self.count))
         # Counted in draws instead of in time the probabilities would be off by a part 1 / n.
-        last, after = (int(first[order[n]]) for n in (self.count - 1, self.count))
         gap = counter_uniform(self._seed, _STREAM, step, 1, np.arange(after + 1))
         time = np.cumsum(-np.log1p(-gap))
-        return label[order[: self.count]], float(time[last]), float(time[after])
+        return np.sort(label[place[: self.count]]), float(time[last]), float(time[after])
+
+
+def _among(index: Tensor, of: Tensor) -> Tensor:
+    """Which labels are in a rising list: bool of the shape of `of`."""
+    return index[torch.searchsorted(index, of).clamp(max=index.numel() - 1)] == of
+
+
+def _first_places(label: np.ndarray) -> np.ndarray:
+    """Where each label comes for the first time, rising: int64 `[m]` of int64 `[n]`."""
+    bits = max(label.size - 1, 1).bit_length()
+    # Labels with their places in the low bits: a sort of numbers, many times faster than of places.
+    keys = np.sort(label << bits | np.arange(label.size))
+    ranked = keys >> bits
+    first = np.ones(label.size, dtype=bool)
+    first[1:] = ranked[1:] != ranked[:-1]
+    return np.sort(keys[first] & (1 << bits) - 1)
 
 
 class InBatch(Negatives):
