@@ -5,6 +5,7 @@ from graphrise.nn.heads import FullSoftmax as FullSoftmax
 from graphrise.nn.heads import LabelTable as LabelTable
 from graphrise.nn.heads import PartialFC as PartialFC
 from graphrise.nn.heads import SampledSoftmax as SampledSoftmax
+from graphrise.nn.heads import ShardedSoftmax as ShardedSoftmax
 from graphrise.nn.regularizer import EdgeRegularizer as EdgeRegularizer
 from graphrise.nn.rowwise import RowwiseAdagrad as RowwiseAdagrad
 from graphrise.nn.rowwise import RowwiseSGD as RowwiseSGD
