@@ -54,19 +54,66 @@ def sampled_cross_entropy(
             f"{list(logits.shape)}, {list(count.shape)}, {list(own.shape)}, {list(row.shape)}, "
             f"{list(column.shape)}, {list(weight.shape)}"
         )
+    if smoothing and num_labels is None:
+        raise ConfigError("sampled_cross_entropy: smoothing needs num_labels")
+    log_z, target, total = sampled_sums(
+        logits, own, row, column, weight, count, smoothing=smoothing
+    )
+    return joined_losses(log_z, target, total, row, smoothing=smoothing, num_labels=num_labels or 1)
+
+
+def sampled_sums(
+    logits: Tensor,
+    own: Tensor,
+    row: Tensor,
+    column: Tensor,
+    weight: Tensor,
+    count: Tensor,
+    *,
+    smoothing: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a part of the columns adds to the loss of each image; arguments as the loss's.
+
+    Returns:
+        `log Z` `[B]` of these columns (very low, but finite, without any), the sum of `weight own`
+        `[B]`, and with smoothing the estimated sum of the logits `[B]`, else zeros.
+    """
     # Finite, so that a row of nothing has a gradient, of 0.
     nothing = torch.finfo(logits.dtype).min / 2
-    log_count = count.log().clamp(min=nothing)
     entries = (row, column)
-    shifted = (logits + log_count).index_put_(entries, own)
-    log_z = shifted.logsumexp(dim=1)
+    shifted = (logits + count.log().clamp(min=nothing)).index_put_(entries, own)
+    log_z = shifted.logsumexp(dim=1).clamp(min=nothing)
     zeros = log_z.new_zeros(logits.size(0))
-    labelled = torch.zeros_like(zeros, dtype=torch.bool).index_fill(0, row, True)
-    loss = torch.where(labelled, log_z, 0) - zeros.index_add(0, row, weight * own)
+    target = zeros.index_add(0, row, weight * own)
+    if smoothing == 0:
+        return log_z, target, zeros
+    total = logits @ count - zeros.index_add(0, row, count[column] * logits[entries] - own)
+    return log_z, target, total
+
+
+def joined_losses(
+    log_z: Tensor,
+    target: Tensor,
+    total: Tensor,
+    row: Tensor,
+    *,
+    smoothing: float,
+    num_labels: int,
+) -> Tensor:
+    """`[B]` losses from the sums over all columns; of images that no entry names it is 0.
+
+    Args:
+        log_z: `[B]`.
+        target: `[B]`.
+        total: `[B]`.
+        row: int64 `[E]`, image of each entry.
+        smoothing: Epsilon.
+        num_labels: C.
+    """
+    labelled = torch.zeros_like(log_z, dtype=torch.bool).index_fill(0, row, True)
+    log_z = torch.where(labelled, log_z, 0)
+    loss = log_z - target
     if smoothing == 0:
         return loss
-    if num_labels is None:
-        raise ConfigError("sampled_cross_entropy: smoothing needs num_labels")
-    others = logits @ count - zeros.index_add(0, row, count[column] * logits[entries])
-    mean = (others + zeros.index_add(0, row, own)) / num_labels
-    return (1 - smoothing) * loss + smoothing * torch.where(labelled, log_z - mean, 0)
+    mean = torch.where(labelled, total / num_labels, 0)
+    return (1 - smoothing) * loss + smoothing * (log_z - mean)

@@ -17,6 +17,7 @@ from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.negatives import Negatives
 from graphrise.nn.heads.sampled import best_labels, chosen
 from graphrise.nn.heads.table import LabelTable
+from graphrise.ops.sampled_cross_entropy import joined_losses, sampled_sums
 
 _WRONG = (
     "nothing",
@@ -169,26 +170,20 @@ class ShardedSoftmax(nn.Module):
         here = (own >= begin) & (own < end)
         entries = at, column = row[here], own[here] - begin
         mine, count = self.rule.own(logits[entries]), count[begin:end]
-
-        zeros = z.new_zeros(z.size(0))
-        labelled = torch.zeros_like(zeros, dtype=torch.bool).index_fill(0, row, True)
-        nothing = torch.finfo(z.dtype).min / 2
-        shifted = (logits + count.log().clamp(min=nothing)).index_put(entries, mine)
-        # A rank may have none of the labels, and all ranks too: the log of 0, but finite.
-        log_z = shifted.logsumexp(dim=1).clamp(min=nothing)
+        log_z, target, total = sampled_sums(
+            logits, mine, at, column, weight[here], count, smoothing=self.smoothing
+        )
+        # A rank without any of the labels has next to nothing to add.
         top = largest(log_z)
-        target = zeros.index_add(0, at, weight[here] * mine)
-        terms = [torch.exp(log_z - top), target]
-        if self.smoothing:
-            others = logits @ count - zeros.index_add(0, at, count[column] * logits[entries])
-            terms.append(others + zeros.index_add(0, at, mine))
-        total, target, *rest = add_up(torch.stack(terms))
-        log_z = torch.where(labelled, top + total.log(), 0)
-        loss = log_z - target
-        if not rest:
-            return loss
-        even = log_z - torch.where(labelled, rest[0] / self.negatives.num_labels, 0)
-        return (1 - self.smoothing) * loss + self.smoothing * even
+        exponentials, target, total = add_up(torch.stack((torch.exp(log_z - top), target, total)))
+        return joined_losses(
+            top + exponentials.log(),
+            target,
+            total,
+            row,
+            smoothing=self.smoothing,
+            num_labels=self.negatives.num_labels,
+        )
 
     @torch.no_grad()
     def top_labels(self, z: Tensor, k: int, block: int = 1 << 16) -> tuple[Tensor, Tensor]:
