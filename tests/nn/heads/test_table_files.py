@@ -405,21 +405,24 @@ def peak_over(work):
 
 folder = Path(sys.argv[1])
 LabelTable(1, 64)
-table, made = peak_over(lambda: LabelTable(800_000, 64))
-table.state.fill_(1)
-_, saving = peak_over(lambda: save_table(table, folder))
-del table
-again, loading = peak_over(lambda: load_table(folder, verify=True))
-print(made, saving, loading)
+if folder.exists():
+    again, loading = peak_over(lambda: load_table(folder, verify=True))
+    print(loading)
+else:
+    table, made = peak_over(lambda: LabelTable(800_000, 64))
+    table.state.fill_(1)
+    _, saving = peak_over(lambda: save_table(table, folder))
+    print(made, saving)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_second_copy_in_memory(tmp_path):
-    done = child(MEMORY, tmp_path / "table")
-    assert done.returncode == 0, done.stderr
-    made, saving, loading = map(int, done.stdout.split())
+    # One process each: malloc may keep the memory of a dropped table for the next one.
+    done = [child(MEMORY, tmp_path / "table") for _ in range(2)]
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+    made, saving, loading = (int(n) for one in done for n in one.stdout.split())
     size = 800_000 * 65 * 4
     assert made > 0.9 * size  # or nothing is measured
     assert saving < 0.3 * size
