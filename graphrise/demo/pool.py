@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import queue
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -71,6 +72,18 @@ _ENVIRONMENT = {
 }
 
 
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What the workers are started with; a user's own values stay, and ours go again."""
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def train_all(jobs: Sequence[Job], workers: int) -> None:
     """Train every job, at most `workers` at a time.
 
@@ -80,15 +93,13 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
         GraphriseError: A training failed; says which and why.
     """
     context = multiprocessing.get_context("spawn")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     events: Any = context.Queue()
     waiting, running = list(reversed(jobs)), dict[str, BaseProcess]()
     progress = bars()
     width = max((len(j.name) for j in jobs), default=0)
     tasks = {j.name: progress.add_task(j.name.ljust(width), total=1.0, state="") for j in jobs}
     try:
-        with progress:
+        with _environment(), progress:
             while waiting or running:
                 while waiting and len(running) < workers:
                     job = waiting.pop()
