@@ -23,6 +23,8 @@ OPTIONAL = (
     "optuna",
     "pyspark",
     "simplejpeg",
+    "numba",
+    "triton",
 )
 # As if never installed: neither importable nor among the installed packages.
 BLOCK = f"""

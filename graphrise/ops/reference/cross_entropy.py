@@ -1,14 +1,9 @@
-"""The plain torch truth of every op, slow and obvious; tests and benchmarks import it."""
+"""Cross-entropy over all labels and over a sample of them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-
-def edge_distance(z: Tensor, edge_index: Tensor) -> Tensor:
-    """`|z_u - z_v|^2` of every edge, in z's own dtype: z `[N, D]`, edge_index `[2, E]` -> `[E]`."""
-    return (z[edge_index[0].long()] - z[edge_index[1].long()]).pow(2).sum(dim=1)
 
 
 def soft_cross_entropy(
@@ -20,21 +15,6 @@ def soft_cross_entropy(
     labelled = torch.isin(torch.arange(logits.size(0), device=row.device), row).unsqueeze(1)
     q = (1 - smoothing) * q + labelled.to(q.dtype) * smoothing / q.size(1)
     return -(q * torch.log_softmax(logits, dim=1)).sum(dim=1)
-
-
-def rowwise_adagrad(
-    table: Tensor,
-    state: Tensor,
-    gradient: Tensor,
-    *,
-    lr: float,
-    eps: float = 1e-10,
-    weight_decay: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """A step over every row of a table and its state: `[C, D]`, `[C]`, `[C, D]` -> the new two."""
-    state = state + gradient.pow(2).mean(dim=1)
-    step = gradient / (state.sqrt() + eps)[:, None]
-    return table - lr * (step + weight_decay * table), state
 
 
 def sampled_cross_entropy(

@@ -1,0 +1,1 @@
+"""Loops that numba compiles for the CPU; imported only where an op chose that backend."""

@@ -1,0 +1,1 @@
+"""Triton kernels, one idea a file; imported only where an op chose that backend."""
