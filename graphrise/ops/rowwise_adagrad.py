@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
 from graphrise.errors import ConfigError
+from graphrise.ops.backend import Backend, choose
+from graphrise.ops.checks import check_index, checked_mode
 from graphrise.ops.stochastic_round import stochastic_round
+
+_BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
 
 
 def rowwise_adagrad_(
@@ -19,8 +25,9 @@ def rowwise_adagrad_(
     eps: float = 1e-10,
     weight_decay: float = 0.0,
     generator: torch.Generator | None = None,
+    backend: Backend | None = None,
 ) -> None:
-    """Update some rows of a table in place.
+    """Update some rows of a table in place, those named twice once by the sum of their gradients.
 
     Of a row w with gradient g: `s += mean(g^2)`, `w -= lr (g / (sqrt(s) + eps) + weight_decay w)`,
     as FBGEMM's row-wise Adagrad, with decoupled weight decay. Four bytes of state a row instead of
@@ -30,15 +37,18 @@ def rowwise_adagrad_(
     Args:
         table: `[C, D]`, float32, bfloat16 or float64.
         state: `[C]`, float32 (float64 with such a table), sums of squares; not negative.
-        rows: int64 `[R]`; what rows named twice add up to is their gradient.
+        rows: int32 or int64 `[R]` in `[0, C)`; what rows named twice add up to is their gradient.
         grads: `[R, D]`.
         lr: Step size.
         eps: Added to the root, above 0.
         weight_decay: Decoupled, of these rows only.
         generator: Of stochastic rounding, on the table's device.
+        backend: Force one; None: `GRAPHRISE_BACKEND` or the best for device and dtype.
 
     Raises:
-        ConfigError: Shapes do not fit.
+        ConfigError: Shapes do not fit, or the backend cannot run here.
+        DataError: A row is out of range (looked for on CPUs, and on GPUs with
+            GRAPHRISE_CHECKED=1; else such rows are left out).
     """
     if state.shape != table.shape[:1] or grads.shape != (rows.numel(), table.size(1)):
         raise ConfigError(
@@ -47,11 +57,69 @@ def rowwise_adagrad_(
         )
     if not rows.numel():
         return
-    rows, grads = summed(rows, grads.to(state.dtype))
-    total = state.index_select(0, rows) + grads.square().mean(dim=1)
-    state.index_copy_(0, rows, total)
-    step = grads / (total.sqrt() + eps).unsqueeze(1)
-    write_rows(table, rows, step, lr=lr, weight_decay=weight_decay, generator=generator)
+    name = choose("rowwise_adagrad_", table, _backends(table, state), backend)
+    noise = None
+    if table.dtype == torch.bfloat16:
+        # A tensor: on a GPU nobody waits for its value.
+        noise = torch.randint(1 << 31, (1,), generator=generator, device=table.device)
+    _rowwise_adagrad_(table, state, rows, grads, lr, eps, weight_decay, noise, name)
+
+
+def _backends(table: Tensor, state: Tensor) -> tuple[Backend, ...]:
+    if not table.is_contiguous() or not state.is_contiguous():
+        return ("torch",)  # the loops write through plain memory
+    # Triton takes a step size as float32.
+    return _BACKENDS[1:] if table.dtype == torch.float64 else _BACKENDS
+
+
+@torch.library.custom_op("graphrise::rowwise_adagrad_", mutates_args=("table", "state"))
+def _rowwise_adagrad_(
+    table: Tensor,
+    state: Tensor,
+    rows: Tensor,
+    grads: Tensor,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    noise: Optional[Tensor],  # noqa: UP045 (torch reads the schema from it)
+    backend: str,
+) -> None:
+    """`noise`: int64 `[1]`, seed of stochastic rounding, with a bfloat16 table."""
+    if checked_mode(table):
+        check_index("rowwise_adagrad_", "rows", rows, table.size(0))
+    rows, grads = rows.long(), grads.to(state.dtype)
+    if backend == "numba":
+        from graphrise.ops.cpu.rowwise_adagrad import update_
+
+        update_(table, state, rows, grads, lr, eps, weight_decay)
+    elif backend == "triton":
+        from graphrise.ops.triton.rowwise_adagrad import update_
+
+        update_(table, state, rows, grads, lr, eps, weight_decay, noise)
+    else:
+        rows, grads = summed(rows, grads)
+        total = state.index_select(0, rows) + grads.square().mean(dim=1)
+        state.index_copy_(0, rows, total)
+        step = grads / (total.sqrt() + eps).unsqueeze(1)
+        generator = None
+        if noise is not None:
+            generator = torch.Generator(table.device).manual_seed(int(noise))
+        write_rows(table, rows, step, lr=lr, weight_decay=weight_decay, generator=generator)
+
+
+@_rowwise_adagrad_.register_fake
+def _(
+    table: Tensor,
+    state: Tensor,
+    rows: Tensor,
+    grads: Tensor,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    noise: Tensor | None,
+    backend: str,
+) -> None:
+    return None
 
 
 def summed(rows: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:
