@@ -1,5 +1,6 @@
 """Encoder, label head and edge term: plain modules that know nothing of the training loop."""
 
+from graphrise.nn.clip import clip_grad_norm_ as clip_grad_norm_
 from graphrise.nn.encoder import Encoder as Encoder
 from graphrise.nn.heads import FullSoftmax as FullSoftmax
 from graphrise.nn.heads import LabelTable as LabelTable

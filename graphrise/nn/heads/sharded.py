@@ -16,6 +16,7 @@ from graphrise.nn.heads.collectives import (
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.negatives import Negatives
 from graphrise.nn.heads.sampled import best_labels, chosen
+from graphrise.nn.heads.shard_rows import shard_rows
 from graphrise.nn.heads.table import LabelTable
 from graphrise.ops.sampled_cross_entropy import joined_losses, sampled_sums
 
@@ -43,9 +44,10 @@ class ShardedSoftmax(nn.Module):
     `configure_model`); without one it is the unsharded head. Before a module that holds it goes
     into DistributedDataParallel: `ignore_tables(module)`.
 
-    A rank's table has gradients that others do not see: what is computed from their norm (clipping)
-    or finiteness (a gradient scaler's skipped step) differs between ranks, and their encoders would
-    part; clip encoder and table on their own, or reduce the norm first.
+    A rank's table has gradients that others do not see. To clip by the norm of all gradients, call
+    `nn.clip_grad_norm_`, which gives every rank the same factor. Where a slice's gradient is not
+    finite, the others' are made so too in the backward pass, so that a gradient scaler skips the
+    step, and changes its scale, on all ranks; without a scaler it spoils a row of each slice.
 
     Attributes:
         table: This rank's label vectors; update them with `nn.RowwiseAdagrad([head.table])`.
@@ -166,7 +168,7 @@ class ShardedSoftmax(nn.Module):
         first, size = self.table.first, self.table.num_labels
         bounds = torch.tensor((first, first + size), device=labels.device)
         begin, end = torch.searchsorted(labels, bounds).tolist()
-        logits = self.rule.all(z, self.table.gather(labels[begin:end] - first, z.device))
+        logits = self.rule.all(z, shard_rows(self.table, labels[begin:end] - first, z.device))
         here = (own >= begin) & (own < end)
         entries = at, column = row[here], own[here] - begin
         mine, count = self.rule.own(logits[entries]), count[begin:end]
