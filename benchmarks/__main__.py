@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, head, loader, neighbors, train
+from benchmarks import decode, graph, head, loader, neighbors, spread, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -41,6 +41,16 @@ def _head(args: argparse.Namespace) -> list[Row]:
         steps=args.steps,
     )
     return head.run(size, args.only, args.repetitions, args.peer_labels)
+
+
+def _spread(args: argparse.Namespace) -> list[Row]:
+    size = spread.Size(
+        nodes=args.nodes,
+        edges=args.edges,
+        peer_nodes=args.peer_nodes,
+        peer_edges=args.peer_edges,
+    )
+    return spread.run(args.out, size, args.only, args.repetitions)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +97,16 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    for case in (one, two, three, four, five, six):
+    seven = cases.add_parser("spread", help="labels spread over a large graph, and its memory")
+    seven.set_defaults(run=_spread)
+    seven.add_argument("--only", nargs="+", choices=spread.PARTS, default=spread.PARTS)
+    seven.add_argument("--nodes", type=int, default=20_000_000)
+    seven.add_argument("--edges", type=int, default=200_000_000)
+    seven.add_argument("--peer-nodes", type=int, default=1_000_000)
+    seven.add_argument("--peer-edges", type=int, default=10_000_000)
+    seven.add_argument("--repetitions", type=int, default=3)
+    seven.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    for case in (one, two, three, four, five, six, seven):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

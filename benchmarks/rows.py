@@ -28,6 +28,7 @@ PACKAGES = {
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
     "head": ("torch", "numpy"),
+    "spread": ("numba", "numpy", "scipy", "torch"),
 }
 """What the figures of a case depend on."""
 

@@ -1,15 +1,13 @@
 """Spread labels against a dense matrix."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrise.errors import ConfigError
-from graphrise.graph import spread as spread_module
 from graphrise.graph.spread import spread_labels
+from graphrise.ops.sparse_rows import step
 
 N, C = 7, 3
 graphs = st.dictionaries(
@@ -56,20 +54,10 @@ def test_equals_the_dense_mix(make, edges, labels, power, block):
     reached = want.any(axis=1)
     np.testing.assert_allclose(dense_of(got).sum(axis=1), reached.astype(float), rtol=1e-6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spread_module, "BLOCK_ENTRIES", block)
+        patch.setattr(step, "BLOCK_ENTRIES", block)
         small = spread_labels(graph, graph.labels["given"], power=power, top=C)
     for name in ("rowptr", "index", "weight"):
         np.testing.assert_array_equal(getattr(small, name), getattr(got, name))
-
-
-def test_small_blocks_are_many(make, monkeypatch):
-    graph = make.made_graph(N, [(i, i + 1, 0.5) for i in range(N - 1)], {0: {0: 1.0}})
-    monkeypatch.setattr(spread_module, "BLOCK_ENTRIES", 2)
-    blocks = spread_module._blocks(graph, graph.labels["given"])
-    assert len(blocks) > 3
-    assert blocks[0][0] == 0
-    assert blocks[-1][1] == N
-    assert all(a[1] == b[0] for a, b in pairwise(blocks))
 
 
 def test_by_hand(make):
@@ -131,6 +119,19 @@ def test_node_order_does_not_matter(make):
     got = dense_of(spread_labels(one, one.labels["given"]))
     moved = dense_of(spread_labels(other, other.labels["given"]))
     np.testing.assert_allclose(moved[place], got, rtol=1e-6)
+
+
+def test_steps_and_files(make, tmp_path):
+    graph = make.made_graph(4, [(0, 1, 0.5), (1, 2, 0.25), (2, 3, 1.0)], {0: {2: 1.0}})
+    labels = graph.labels["given"]
+    reached = [int((spread_labels(graph, labels, steps=t).counts > 0).sum()) for t in range(5)]
+    assert reached == [1, 2, 3, 4, 4]
+    mapped = spread_labels(graph, labels, steps=2, folder=tmp_path / "soft")
+    two = spread_labels(graph, labels, steps=2)
+    for name in ("rowptr", "index", "weight"):
+        np.testing.assert_array_equal(getattr(mapped, name), getattr(two, name))
+    once = spread_labels(graph, spread_labels(graph, labels))
+    np.testing.assert_array_equal(dense_of(once), dense_of(two))
 
 
 def test_refusals(make):
