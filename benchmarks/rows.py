@@ -28,6 +28,7 @@ PACKAGES = {
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
     "head": ("torch", "numpy"),
+    "ops": ("torch", "triton", "numba", "numpy", "torch-geometric", "torch-scatter"),
     "spread": ("numba", "numpy", "scipy", "torch"),
 }
 """What the figures of a case depend on."""

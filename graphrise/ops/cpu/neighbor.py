@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from graphrise.ops.cpu.jit import compiled, over_rows
+from graphrise.ops.cpu.prefetch import AHEAD, fetch
 
 
 @compiled
@@ -18,9 +19,12 @@ def _sum_rows(
     col: np.ndarray,
     weight: np.ndarray | None,
 ) -> None:
+    end = rowptr[last]
     for i in range(first, last):
         total = out[i]
         for e in range(rowptr[i], rowptr[i + 1]):
+            if e + AHEAD < end:
+                fetch(z, col[e + AHEAD], 0, z.shape[1])
             row = z[col[e]]
             if weight is None:
                 for d in range(total.size):
@@ -41,9 +45,12 @@ def _dot_rows(
     rowptr: np.ndarray,
     col: np.ndarray,
 ) -> None:
+    end = rowptr[last]
     for i in range(first, last):
         own = g[i]
         for e in range(rowptr[i], rowptr[i + 1]):
+            if e + AHEAD < end:
+                fetch(z, col[e + AHEAD], 0, z.shape[1])
             row = z[col[e]]
             dot = own.dtype.type(0)
             for d in range(own.size):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from graphrise.ops.cpu.jit import compiled, over_rows
+from graphrise.ops.cpu.prefetch import AHEAD, fetch
 
 
 @compiled
@@ -27,6 +28,8 @@ def _update(
     kept = table.dtype.type(1 - lr * weight_decay)
     total = np.empty(dim, dtype=grads.dtype)
     for run in range(first, last):
+        if run + AHEAD < last:
+            fetch(table, rows[order[start[run + AHEAD]]], 0, dim)
         total[:] = grads[order[start[run]]]
         for entry in range(start[run] + 1, start[run + 1]):
             more = grads[order[entry]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from graphrise.ops.triton.csr import bounds
+from graphrise.ops.triton.dtypes import wide
 
 ENTRIES = 16
 """Entries that are loaded at once: what an image has of neighbours."""
@@ -19,6 +21,7 @@ def sum_kernel(
     col,
     weight,
     num_z,
+    entries,
     dim,
     HAS_WEIGHT: tl.constexpr,
     WIDE: tl.constexpr,
@@ -27,7 +30,7 @@ def sum_kernel(
 ):
     """`out[row] = sum_e weight[e] z[col[e]]` of one row and DIM of its columns."""
     row = tl.program_id(0).to(tl.int64)
-    begin, end = tl.load(rowptr + row).to(tl.int64), tl.load(rowptr + row + 1).to(tl.int64)
+    begin, end = bounds(rowptr, row, True, entries)
     place = tl.program_id(1) * DIM + tl.arange(0, DIM)
     inside = place < dim
     total = tl.zeros([DIM], dtype=WIDE)
@@ -52,6 +55,7 @@ def dot_kernel(
     rowptr,
     col,
     num_z,
+    entries,
     dim,
     WIDE: tl.constexpr,
     ENTRIES: tl.constexpr,
@@ -59,7 +63,7 @@ def dot_kernel(
 ):
     """`out[e] = g[row] . z[col[e]]` of the entries of one row; DIM is at least `dim`."""
     row = tl.program_id(0).to(tl.int64)
-    begin, end = tl.load(rowptr + row).to(tl.int64), tl.load(rowptr + row + 1).to(tl.int64)
+    begin, end = bounds(rowptr, row, True, entries)
     place = tl.arange(0, DIM)
     inside = place < dim
     own = tl.load(g + row * dim + place, mask=inside, other=0.0).to(WIDE)
@@ -87,6 +91,7 @@ def neighbor_sum_(
         col,
         given,
         z.size(0),
+        col.numel(),
         z.size(1),
         HAS_WEIGHT=weight is not None,
         WIDE=wide(z.dtype),
@@ -106,14 +111,10 @@ def edge_dot_(out: Tensor, g: Tensor, z: Tensor, rowptr: Tensor, col: Tensor) ->
         rowptr,
         col,
         z.size(0),
+        col.numel(),
         z.size(1),
         WIDE=wide(z.dtype),
         ENTRIES=ENTRIES,
         DIM=dim,
         num_warps=1 if dim <= 128 else 4,  # pyright: ignore[reportCallIssue]
     )
-
-
-def wide(dtype: torch.dtype) -> tl.dtype:
-    """What numbers of a dtype are summed in."""
-    return tl.float64 if dtype == torch.float64 else tl.float32

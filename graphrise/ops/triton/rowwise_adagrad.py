@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from graphrise.ops.triton.neighbor import wide
+from graphrise.ops.triton.dtypes import wide
 
 
 @triton.jit

@@ -20,6 +20,7 @@ def test_sum_loads_wide_and_spills_nothing(ops, architecture, kind):
             **POINTERS,
             "weight": f"*{kind}",
             "num_z": "i32",
+            "entries": "i32",
             "dim": "i32",
             "HAS_WEIGHT": "constexpr",
             "WIDE": "constexpr",
@@ -29,7 +30,7 @@ def test_sum_loads_wide_and_spills_nothing(ops, architecture, kind):
         {"HAS_WEIGHT": True, "WIDE": tl.float32, "ENTRIES": ENTRIES, "DIM": 64},
         architecture,
         num_warps=1,
-        unaligned=("num_z",),
+        unaligned=("num_z", "entries"),
     )
     row_bytes = 64 * (4 if kind == "fp32" else 2)
     # A warp of 32 threads takes 16 bytes each.
@@ -52,6 +53,7 @@ def test_dot_loads_wide_and_spills_nothing(ops, architecture):
             "z": "*bf16",
             **POINTERS,
             "num_z": "i32",
+            "entries": "i32",
             "dim": "i32",
             "WIDE": "constexpr",
             "ENTRIES": "constexpr",
@@ -60,7 +62,7 @@ def test_dot_loads_wide_and_spills_nothing(ops, architecture):
         {"WIDE": tl.float32, "ENTRIES": ENTRIES, "DIM": 64},
         architecture,
         num_warps=1,
-        unaligned=("num_z",),
+        unaligned=("num_z", "entries"),
     )
     assert code.wide_loads >= ENTRIES * 64 * 2 // (32 * 16)
     assert code.spills == 0

@@ -1,0 +1,66 @@
+"""Rows scattered by plain torch, in blocks: halves as float32 without a copy of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+BLOCK = 1 << 22
+"""Numbers made wide at a time: 16 MiB of float32."""
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What numbers of a dtype are summed in."""
+    return torch.float32 if dtype.itemsize < 4 else dtype
+
+
+def blocks(src: Tensor) -> Iterator[slice]:
+    """Ranges of the rows of `[E, D]` that are taken at a time."""
+    step = max(1, BLOCK // max(1, src.size(1)))
+    return (slice(begin, begin + step) for begin in range(0, src.size(0), step))
+
+
+def add_(out: Tensor, src: Tensor, row: Tensor, deterministic: bool) -> None:
+    """Add row e of `src` to row `row[e]` of `out`.
+
+    Args:
+        out: `[N, D]`.
+        src: `[E, D]`.
+        row: int32 or int64 `[E]`; out of range is an error of torch's.
+        deterministic: On a GPU too, where it takes a sort.
+    """
+    total = out if out.dtype == wide(src.dtype) else out.to(wide(src.dtype))
+    for part in blocks(src):
+        if deterministic and src.is_cuda:
+            total.index_put_((row[part].long(),), src[part].to(total.dtype), accumulate=True)
+        else:
+            total.index_add_(0, row[part], src[part].to(total.dtype))
+    if total is not out:
+        out.copy_(total)
+
+
+def extreme_(out: Tensor, arg: Tensor, src: Tensor, row: Tensor, largest: bool) -> None:
+    """Write the largest or smallest numbers and the first entry each is of.
+
+    Args:
+        out: `[N, D]` of src's dtype.
+        arg: int64 `[N, D]`; E where no entry is, `out` is 0 there.
+        src: `[E, D]`.
+        row: int32 or int64 `[E]`; out of range is an error of torch's.
+        largest: False: smallest. NaN is either.
+    """
+    entries, row = src.size(0), row.long()
+    out.fill_(-torch.inf if largest else torch.inf)
+    arg.fill_(entries)
+    for part in blocks(src):
+        to = row[part].unsqueeze(1).expand_as(src[part])
+        out.scatter_reduce_(0, to, src[part], "amax" if largest else "amin")
+    entry = torch.arange(entries, device=src.device).unsqueeze(1)
+    for part in blocks(src):
+        best = out.index_select(0, row[part])
+        found = (src[part] == best) | (src[part].isnan() & best.isnan())
+        to = row[part].unsqueeze(1).expand_as(best)
+        arg.scatter_reduce_(0, to, torch.where(found, entry[part], entries), "amin")
+    out.masked_fill_(arg == entries, 0)

@@ -1,0 +1,110 @@
+"""The op below `ops.segment` that takes the softmax within each segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrise.ops.backend import Backend
+from graphrise.ops.checks import check_rowptr, checked_mode
+from graphrise.ops.csr import row_index
+from graphrise.ops.scatter_blocks import blocks, wide
+
+BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
+
+
+@torch.library.custom_op("graphrise::segment_softmax", mutates_args=())
+def segment_softmax(src: Tensor, rowptr: Tensor, backend: str) -> Tensor:
+    """`out_e = exp(src_e) / sum_f exp(src_f)` over the entries f of e's segment, a column each.
+
+    Args:
+        src: `[E, D]`.
+        rowptr: int32 or int64 `[N + 1]`.
+        backend: One of BACKENDS.
+
+    Returns:
+        `[E, D]`.
+    """
+    if checked_mode(src):
+        check_rowptr("segment_softmax", rowptr, src.size(0))
+    src, rowptr = src.contiguous(), rowptr.contiguous()
+    out = torch.empty_like(src)
+    if out.numel() == 0:
+        return out
+    if backend == "numba":
+        from graphrise.ops.cpu.segment_softmax import segment_softmax_
+    elif backend == "triton":
+        from graphrise.ops.triton.segment_softmax import segment_softmax_
+    else:
+        segment_softmax_ = _by_blocks_
+    segment_softmax_(out, src, rowptr)
+    return out
+
+
+@segment_softmax.register_fake
+def _(src: Tensor, rowptr: Tensor, backend: str) -> Tensor:
+    return torch.empty_like(src, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("graphrise::segment_softmax_backward", mutates_args=())
+def _softmax_backward(grad: Tensor, y: Tensor, rowptr: Tensor, backend: str) -> Tensor:
+    """`y_e (grad_e - sum_f y_f grad_f)` over the entries f of e's segment."""
+    if checked_mode(y):
+        check_rowptr("segment_softmax", rowptr, y.size(0))
+    grad, y, rowptr = grad.contiguous(), y.contiguous(), rowptr.contiguous()
+    out = torch.empty_like(y)
+    if out.numel() == 0:
+        return out
+    if backend == "numba":
+        from graphrise.ops.cpu.segment_softmax import segment_softmax_backward_
+    elif backend == "triton":
+        from graphrise.ops.triton.segment_softmax import segment_softmax_backward_
+    else:
+        segment_softmax_backward_ = _back_by_blocks_
+    segment_softmax_backward_(out, grad, y, rowptr)
+    return out
+
+
+@_softmax_backward.register_fake
+def _(grad: Tensor, y: Tensor, rowptr: Tensor, backend: str) -> Tensor:
+    return torch.empty_like(y, memory_format=torch.contiguous_format)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(output, inputs[1])
+    ctx.backend = inputs[2]
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    y, rowptr = ctx.saved_tensors
+    return _softmax_backward(grad, y, rowptr, ctx.backend), None, None
+
+
+segment_softmax.register_autograd(_backward, setup_context=_setup)
+
+
+def _by_blocks_(out: Tensor, src: Tensor, rowptr: Tensor) -> None:
+    row, dtype = row_index(rowptr), wide(src.dtype)
+    shape = rowptr.numel() - 1, src.size(1)
+    top = src.new_full(shape, -torch.inf)
+    for part in blocks(src):
+        top.scatter_reduce_(0, row[part].unsqueeze(1).expand_as(src[part]), src[part], "amax")
+    total = src.new_zeros(shape, dtype=dtype)
+    for part in blocks(src):
+        shifted = src[part].to(dtype) - top.index_select(0, row[part])
+        total.index_add_(0, row[part], shifted.exp_())
+    # The exponentials are taken twice rather than kept: of halves they would be twice the input.
+    for part in blocks(src):
+        shifted = src[part].to(dtype) - top.index_select(0, row[part])
+        out[part] = shifted.exp_().div_(total.index_select(0, row[part]))
+
+
+def _back_by_blocks_(out: Tensor, grad: Tensor, y: Tensor, rowptr: Tensor) -> None:
+    row, dtype = row_index(rowptr), wide(y.dtype)
+    dot = y.new_zeros(rowptr.numel() - 1, y.size(1), dtype=dtype)
+    for part in blocks(y):
+        dot.index_add_(0, row[part], grad[part].to(dtype) * y[part])
+    for part in blocks(y):
+        out[part] = (grad[part] - dot.index_select(0, row[part])).mul_(y[part])
