@@ -8,12 +8,19 @@ from torch import Tensor, nn
 from graphrise.errors import ConfigError
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.ops.cross_entropy import soft_cross_entropy
+from graphrise.ops.linear_cross_entropy import linear_cross_entropy
+
+_LARGE = 1 << 24
+"""Logits from which on they are not held: 64 MiB of float32, several times that in training."""
 
 
 class FullSoftmax(nn.Module):
     """Exact softmax cross-entropy over C labels with ragged soft targets.
 
-    Holds dense logits `[B, C]`: meant for C below about a million.
+    Few logits `[B, C]` are held. From 2^24 on, unless there is a margin, they are not: the loss is
+    `ops.linear_cross_entropy`'s, in the table's dtype also under autocast. Table, its gradient and
+    the optimiser's state are dense, and cosines take a normalised copy of the table and the
+    gradient of that.
     """
 
     def __init__(
@@ -58,10 +65,23 @@ class FullSoftmax(nn.Module):
 
         Returns:
             Scalar loss.
+
+        Raises:
+            DataError: An entry is out of range, where the logits are not held.
         """
+        if self.rule.margin is None and len(z) * len(self.weight) >= _LARGE:
+            return self._unheld(z, row, index, weight)
         logits = self.logits(z)
         if self.rule.margin is not None:
             half = logits.dtype in (torch.float16, torch.bfloat16)
             logits = logits.float() if half else logits
             logits = logits.index_put((row, index), self.rule.own(logits[row, index]))
         return soft_cross_entropy(logits, row, index, weight, self.smoothing).mean()
+
+    def _unheld(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            z, labels, bias = self.rule.factors(z.to(self.weight.dtype), self.weight, self.bias)
+            losses = linear_cross_entropy(
+                z, labels, row, index, weight, bias=bias, smoothing=self.smoothing
+            )
+        return losses.mean()

@@ -60,6 +60,24 @@ class LogitRule:
             return logits if self.temperature == 1 else logits / self.temperature
         return self.scale * F.linear(F.normalize(z, dim=1), F.normalize(labels, dim=1))
 
+    def factors(
+        self, z: Tensor, labels: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embeddings, label vectors and bias whose inner products, plus bias, are `all`'s logits.
+
+        Of cosines the label vectors are a normalised copy.
+
+        Args:
+            z: Embeddings `[B, D]`.
+            labels: Label vectors `[R, D]`.
+            bias: `[R]`; cosines have none.
+        """
+        if self.scale is not None:
+            return self.scale * F.normalize(z, dim=1), F.normalize(labels, dim=1), None
+        if self.temperature == 1:
+            return z, labels, bias
+        return z / self.temperature, labels, None if bias is None else bias / self.temperature
+
     def own(self, logits: Tensor) -> Tensor:
         """What the logits of an image's own labels, any shape, become under the margin."""
         if self.margin is None or self.scale is None or self.margin_size == 0:

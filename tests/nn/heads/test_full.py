@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphrise.errors import ConfigError
-from graphrise.nn.heads import FullSoftmax, LogitRule
+from graphrise.nn.heads import FullSoftmax, LogitRule, full
 from graphrise.nn.regularizer import EdgeRegularizer
 
 
@@ -82,3 +82,56 @@ def test_a_margin_keeps_float64():
     p = own.log_softmax(1)
     want = -(0.9 * p[0, 0] + 0.1 * p.mean())
     assert loss.item() == pytest.approx(want.item(), rel=1e-12)
+
+
+RULES = {
+    "linear": LogitRule(),
+    "temperature": LogitRule(temperature=0.5),
+    "cosine": LogitRule(scale=5.0),
+}
+
+
+def batch(images=6, labels=50, dim=4):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(images, dim, generator=generator).requires_grad_()
+    row = torch.tensor([0, 0, 2, 3, 5])
+    index = torch.randint(0, labels, (5,), generator=generator)
+    return z, row, index, torch.tensor([0.25, 0.75, 1.0, 1.0, 1.0])
+
+
+def losses_and_gradients(head, z, *entries):
+    loss = head(z, *entries)
+    return [loss, *torch.autograd.grad(loss, [z, *head.parameters()])]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_many_logits_are_not_held_and_change_nothing(monkeypatch, rule):
+    head, entries = FullSoftmax(4, 50, rule=RULES[rule]), batch()
+    if head.bias is not None:
+        torch.nn.init.normal_(head.bias)
+    want = losses_and_gradients(head, *entries)
+    monkeypatch.setattr(full, "_LARGE", 6 * 50 + 1)
+    assert all(map(torch.equal, losses_and_gradients(head, *entries), want))
+    monkeypatch.setattr(full, "_LARGE", 6 * 50)
+    monkeypatch.setattr(full, "soft_cross_entropy", None)
+    got = losses_and_gradients(head, *entries)
+    for ours, theirs in zip(got, want, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_logits_that_are_not_held_are_not_rounded_under_autocast(monkeypatch):
+    monkeypatch.setattr(full, "_LARGE", 1)
+    head, (z, *entries) = FullSoftmax(4, 50), batch()
+    want = head(z.bfloat16().float(), *entries)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = head(z.bfloat16(), *entries)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, want)
+
+
+def test_a_margin_holds_its_logits(monkeypatch):
+    rule = LogitRule(scale=5.0, margin="arcface", margin_size=0.3)
+    head, entries = FullSoftmax(4, 50, rule=rule), batch()
+    want = losses_and_gradients(head, *entries)
+    monkeypatch.setattr(full, "_LARGE", 1)
+    assert all(map(torch.equal, losses_and_gradients(head, *entries), want))

@@ -109,3 +109,16 @@ def test_arcface_falls_with_the_angle_past_half_a_turn_too(size):
 def test_refuses_what_makes_no_logits(options, message):
     with pytest.raises(ConfigError, match=f"logits: .*{message}"):
         LogitRule(**options)
+
+
+@pytest.mark.parametrize(
+    "rule", [LogitRule(), LogitRule(temperature=0.3), LogitRule(scale=7.0)], ids=str
+)
+def test_factors_are_of_the_same_logits(rule):
+    z, labels, bias = drawn(5, 3), drawn(9, 3, seed=1), drawn(9, seed=2)
+    bias = bias if rule.scale is None else None
+    left, right, added = rule.factors(z, labels, bias)
+    logits = left @ right.T if added is None else left @ right.T + added
+    torch.testing.assert_close(logits, rule.all(z, labels, bias))
+    assert rule.factors(z, labels)[2] is None
+    assert (added is None) == (bias is None)
