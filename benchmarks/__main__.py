@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, head, loader, neighbors, spread, train
+from benchmarks import decode, graph, head, loader, neighbors, ops, spread, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -51,6 +51,10 @@ def _spread(args: argparse.Namespace) -> list[Row]:
         peer_edges=args.peer_edges,
     )
     return spread.run(args.out, size, args.only, args.repetitions)
+
+
+def _ops(args: argparse.Namespace) -> list[Row]:
+    return ops.run(args.only, args.device, args.repetitions)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,7 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     seven.add_argument("--peer-edges", type=int, default=10_000_000)
     seven.add_argument("--repetitions", type=int, default=3)
     seven.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    for case in (one, two, three, four, five, six, seven):
+    eight = cases.add_parser("ops", help="every op against peers and the device's copy")
+    eight.set_defaults(run=_ops)
+    eight.add_argument("--only", nargs="+", choices=ops.PARTS, default=tuple(ops.PARTS))
+    eight.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    eight.add_argument("--repetitions", type=int, default=9)
+    for case in (one, two, three, four, five, six, seven, eight):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

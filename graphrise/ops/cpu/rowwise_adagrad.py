@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graphrise.ops.cpu.jit import compiled, over_rows
@@ -56,12 +55,20 @@ def update_(
     weight_decay: float,
 ) -> None:
     """`rowwise_adagrad_` of contiguous CPU tensors, rows in range and at least one of them."""
-    if bool((rows[1:] > rows[:-1]).all()):
-        order = torch.arange(rows.numel())
-        start = torch.arange(rows.numel() + 1)
-    else:
-        order = torch.argsort(rows, stable=True)
-        _, count = torch.unique_consecutive(rows[order], return_counts=True)
-        start = torch.cat((count.new_zeros(1), count.cumsum(0)))
-    args = (of.contiguous().numpy() for of in (table, state, start, order, rows, grads))
-    over_rows(_update, start.numpy(), table.size(1), *args, lr, eps, weight_decay)
+    rows, grads = rows.contiguous(), grads.contiguous()
+    start, order = _runs(rows.numpy())
+    kept = table.numpy(), state.numpy(), start, order, rows.numpy(), grads.numpy()
+    over_rows(_update, start, table.size(1), *kept, lr, eps, weight_decay)
+
+
+def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the runs of equal rows begin, and the end; and entries in the order of their rows."""
+    places = np.arange(rows.size)
+    if rows.size == 1 or bool((rows[1:] > rows[:-1]).all()):
+        return np.arange(rows.size + 1), places
+    bits = (rows.size - 1).bit_length()
+    # Rows with their places in the low bits: a sort of numbers, many times faster than of places.
+    keys = np.sort(rows << bits | places)
+    ranked = keys >> bits
+    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    return np.append(first, rows.size), keys & ((1 << bits) - 1)
