@@ -43,7 +43,7 @@ def _neighbors(device: torch.device, dtype: torch.dtype, repetitions: int) -> li
     ways: dict[str, Callable[[], object]] = {OURS: lambda: neighbor_sum(z, rowptr, col, weight)}
     if device.type == "cpu":  # messages of a GPU's size have no room beside z
         message = torch.repeat_interleave(torch.arange(nodes, device=device), DEGREE)
-        ways["z[col] * weight, then index_add_"] = lambda: z.new_zeros(nodes, DIM).index_add_(
+        ways["gather, multiply, index_add_"] = lambda: z.new_zeros(nodes, DIM).index_add_(
             0, message, z.index_select(0, col) * weight[:, None]
         )
     matrix = torch.sparse_csr_tensor(

@@ -18,7 +18,7 @@ CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_label_head():
-    _, code = CODE
+    _, code, _ = CODE
     names = {}
     exec(code.replace("40_000_000", "20_000"), names)
     assert names["loss"].isfinite()
@@ -26,8 +26,17 @@ def test_the_label_head():
     assert names["labels"].shape == (5, 3)
 
 
+def test_the_kernels():
+    _, _, code = CODE
+    names = {}
+    exec(code, names)
+    assert names["mean"].shape == names["z"].shape
+    assert names["z"].grad.isfinite().all()
+    assert names["exact"].shape == (2,)
+
+
 def test_the_library_example(dataset, monkeypatch):
-    code, _ = CODE
+    code, *_ = CODE
     monkeypatch.chdir(dataset.parent)
     names = {}
     exec(code.replace('"DATASET"', repr(dataset.name)), names)

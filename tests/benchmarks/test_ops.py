@@ -33,6 +33,8 @@ def small(monkeypatch):
         monkeypatch.setattr(module, "answer", answer)
 
 
+# torch.sparse is a peer here.
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @pytest.mark.parametrize("part", ops.PARTS)
 def test_every_part(part, small):
     rows = ops.run([part], "cpu", 2)

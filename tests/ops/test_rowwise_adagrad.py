@@ -152,13 +152,13 @@ def test_a_row_out_of_range_changes_nothing():
 
 
 def test_threads_change_nothing():
-    rows = torch.randint(0, 900, (2000,), generator=generator())
-    grads = drawn((2000, 32), dtype=torch.float32)
+    rows = torch.randint(0, 9000, (12_000,), generator=generator())
+    grads = drawn((12_000, 96), dtype=torch.float32)
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            table, state = drawn((900, 32), 1, torch.float32), torch.zeros(900)
+            table, state = drawn((9000, 96), 1, torch.float32), torch.zeros(9000)
             rowwise_adagrad_(table, state, rows, grads, lr=0.1)
             results.append(table)
     finally:

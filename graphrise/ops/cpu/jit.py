@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,10 @@ import torch
 
 SMALL = 1 << 15
 """Numbers that are read below which starting a thread costs more than it saves."""
+
+
+_PIECES = 8
+"""Parts a thread, of large work."""
 
 
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +50,9 @@ def even_parts(rowptr: np.ndarray, parts: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def over_rows(loop: Callable[..., Any], rowptr: np.ndarray, width: int, *args: Any) -> None:
+def over_rows(
+    loop: Callable[..., Any], rowptr: np.ndarray, width: int, *args: Any, least: int = SMALL
+) -> None:
     """Call `loop(first, last, *args)` for ranges that cover all rows, on torch's number of threads.
 
     Args:
@@ -53,33 +60,43 @@ def over_rows(loop: Callable[..., Any], rowptr: np.ndarray, width: int, *args: A
         rowptr: `[N + 1]`; entries of a row are its work.
         width: Numbers read an entry.
         args: Further arguments.
+        least: Numbers read from which on there is more than one thread.
     """
     work = int(rowptr[-1]) * width if rowptr.size > 1 else 0
-    threads = torch.get_num_threads() if work >= SMALL else 1
-    run_parts(loop, even_parts(rowptr, threads), *args)
+    threads = torch.get_num_threads() if work >= least else 1
+    # Several parts a thread: after an operation of torch its idle threads go on turning for some
+    # milliseconds, and the one of ours that shares a core with one of them does less.
+    pieces = min(_PIECES, max(1, work // (4 * threads * SMALL))) if threads > 1 else 1
+    run_parts(loop, even_parts(rowptr, threads * pieces), *args)
 
 
 def run_parts(loop: Callable[..., Any], parts: list[tuple[int, int]], *args: Any) -> None:
-    """Call `loop(first, last, *args)` for each part, all but the first on a thread of their own.
+    """Call `loop(first, last, *args)` for each part, on torch's number of threads at most.
 
-    Threads are started anew: a pool would not live through the fork of a data loader's worker.
+    A thread that is done takes the next part. Threads are started anew: a pool would not live
+    through the fork of a data loader's worker.
 
     Raises:
         Exception: What the first part that failed raised.
     """
-    errors: list[BaseException] = []
+    todo, errors = deque(parts), list[BaseException]()
 
-    def call(part: tuple[int, int]) -> None:
-        try:
-            loop(*part, *args)
-        except BaseException as error:
-            errors.append(error)
+    def work() -> None:
+        while todo and not errors:
+            try:
+                part = todo.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                loop(*part, *args)
+            except BaseException as error:
+                errors.append(error)
 
-    others = [threading.Thread(target=call, args=(part,)) for part in parts[1:]]
+    count = min(len(parts), torch.get_num_threads())
+    others = [threading.Thread(target=work) for _ in range(count - 1)]
     for thread in others:
         thread.start()
-    for part in parts[:1]:
-        call(part)
+    work()
     for thread in others:
         thread.join()
     if errors:
