@@ -12,7 +12,11 @@ from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import check_index, checked_mode
 from graphrise.ops.stochastic_round import stochastic_round
 
-_BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
+_LARGE = 1 << 20
+"""Numbers of gradient from which on loops of our own are taken on a CPU. In a training step torch's
+threads are awake from the products before; starting others beside them costs a small update more
+than one pass over it saves."""
+_SMALL: tuple[Backend, ...] = ("torch", "numba")
 
 
 def rowwise_adagrad_(
@@ -57,7 +61,7 @@ def rowwise_adagrad_(
         )
     if not rows.numel():
         return
-    name = choose("rowwise_adagrad_", table, _backends(table, state), backend)
+    name = choose("rowwise_adagrad_", table, _backends(table, state, grads), backend)
     noise = None
     if table.dtype == torch.bfloat16:
         # A tensor: on a GPU nobody waits for its value.
@@ -65,11 +69,12 @@ def rowwise_adagrad_(
     _rowwise_adagrad_(table, state, rows, grads, lr, eps, weight_decay, noise, name)
 
 
-def _backends(table: Tensor, state: Tensor) -> tuple[Backend, ...]:
+def _backends(table: Tensor, state: Tensor, grads: Tensor) -> tuple[Backend, ...]:
     if not table.is_contiguous() or not state.is_contiguous():
         return ("torch",)  # the loops write through plain memory
+    compiled: tuple[Backend, ...] = ("numba", "torch") if grads.numel() >= _LARGE else _SMALL
     # Triton takes a step size as float32.
-    return _BACKENDS[1:] if table.dtype == torch.float64 else _BACKENDS
+    return compiled if table.dtype == torch.float64 else ("triton", *compiled)
 
 
 @torch.library.custom_op("graphrise::rowwise_adagrad_", mutates_args=("table", "state"))

@@ -50,9 +50,7 @@ def even_parts(rowptr: np.ndarray, parts: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def over_rows(
-    loop: Callable[..., Any], rowptr: np.ndarray, width: int, *args: Any, least: int = SMALL
-) -> None:
+def over_rows(loop: Callable[..., Any], rowptr: np.ndarray, width: int, *args: Any) -> None:
     """Call `loop(first, last, *args)` for ranges that cover all rows, on torch's number of threads.
 
     Args:
@@ -60,10 +58,9 @@ def over_rows(
         rowptr: `[N + 1]`; entries of a row are its work.
         width: Numbers read an entry.
         args: Further arguments.
-        least: Numbers read from which on there is more than one thread.
     """
     work = int(rowptr[-1]) * width if rowptr.size > 1 else 0
-    threads = torch.get_num_threads() if work >= least else 1
+    threads = torch.get_num_threads() if work >= SMALL else 1
     # Several parts a thread: after an operation of torch its idle threads go on turning for some
     # milliseconds, and the one of ours that shares a core with one of them does less.
     pieces = min(_PIECES, max(1, work // (4 * threads * SMALL))) if threads > 1 else 1

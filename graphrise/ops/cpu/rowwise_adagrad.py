@@ -8,10 +8,6 @@ from torch import Tensor
 from graphrise.ops.cpu.jit import compiled, over_rows
 from graphrise.ops.cpu.prefetch import AHEAD, fetch
 
-_LARGE = 1 << 20
-"""Numbers of gradient up to which one thread is quicker: a training step's products come just
-before, and torch's threads still turn on the other cores."""
-
 
 @compiled
 def _update(
@@ -62,7 +58,7 @@ def update_(
     rows, grads = rows.contiguous(), grads.contiguous()
     start, order = _runs(rows.numpy())
     kept = table.numpy(), state.numpy(), start, order, rows.numpy(), grads.numpy()
-    over_rows(_update, start, table.size(1), *kept, lr, eps, weight_decay, least=_LARGE)
+    over_rows(_update, start, table.size(1), *kept, lr, eps, weight_decay)
 
 
 def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
