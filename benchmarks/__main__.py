@@ -101,24 +101,31 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    seven = cases.add_parser("spread", help="labels spread over a large graph, and its memory")
-    seven.set_defaults(run=_spread)
-    seven.add_argument("--only", nargs="+", choices=spread.PARTS, default=spread.PARTS)
-    seven.add_argument("--nodes", type=int, default=20_000_000)
-    seven.add_argument("--edges", type=int, default=200_000_000)
-    seven.add_argument("--peer-nodes", type=int, default=1_000_000)
-    seven.add_argument("--peer-edges", type=int, default=10_000_000)
-    seven.add_argument("--repetitions", type=int, default=3)
-    seven.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    eight = cases.add_parser("ops", help="every op against peers and the device's copy")
-    eight.set_defaults(run=_ops)
-    eight.add_argument("--only", nargs="+", choices=ops.PARTS, default=tuple(ops.PARTS))
-    eight.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    eight.add_argument("--repetitions", type=int, default=9)
-    for case in (one, two, three, four, five, six, seven, eight):
+    for case in (one, two, three, four, five, six, *_op_parsers(cases)):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser
+
+
+def _op_parsers(
+    cases: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> list[argparse.ArgumentParser]:
+    """Those of the cases that time operations."""
+    one = cases.add_parser("spread", help="labels spread over a large graph, and its memory")
+    one.set_defaults(run=_spread)
+    one.add_argument("--only", nargs="+", choices=spread.PARTS, default=spread.PARTS)
+    one.add_argument("--nodes", type=int, default=20_000_000)
+    one.add_argument("--edges", type=int, default=200_000_000)
+    one.add_argument("--peer-nodes", type=int, default=1_000_000)
+    one.add_argument("--peer-edges", type=int, default=10_000_000)
+    one.add_argument("--repetitions", type=int, default=3)
+    one.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    two = cases.add_parser("ops", help="every op against peers and the device's copy")
+    two.set_defaults(run=_ops)
+    two.add_argument("--only", nargs="+", choices=ops.PARTS, default=tuple(ops.PARTS))
+    two.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    two.add_argument("--repetitions", type=int, default=9)
+    return [one, two]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
