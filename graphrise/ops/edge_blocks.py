@@ -7,16 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from graphrise.ops.dtypes import wide
 from graphrise.ops.edge_kinds import distance, gradients
 
 _BLOCK = {"cpu": 1 << 20}
 """Numbers an end has at a time: on a CPU what its caches about hold."""
 _DEVICE_BLOCK = 1 << 24
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """What numbers of a dtype are subtracted and summed in."""
-    return torch.float32 if dtype.itemsize < 4 else dtype
 
 
 def distances_(out: Tensor, z: Tensor, u: Tensor, v: Tensor, kind: str) -> None:

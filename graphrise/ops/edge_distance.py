@@ -11,7 +11,7 @@ from graphrise.errors import ConfigError
 from graphrise.ops import edge_blocks
 from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import INDEX_DTYPES, check_index, checked_mode
-from graphrise.ops.edge_blocks import wide
+from graphrise.ops.dtypes import wide
 from graphrise.ops.edge_kinds import COMPILED, Kind, demand_kind
 
 _SMALL = 1 << 18

@@ -12,7 +12,7 @@ from graphrise.ops import edge_blocks
 from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import check_index, check_rowptr, checked_mode, demand_index
 from graphrise.ops.csr import row_index
-from graphrise.ops.edge_blocks import wide
+from graphrise.ops.dtypes import wide
 from graphrise.ops.edge_kinds import COMPILED, Kind, demand_kind
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import check_index, checked_mode, demand_index
-from graphrise.ops.logit_blocks import DenseSink, add_own_, wide
+from graphrise.ops.dtypes import wide
+from graphrise.ops.logit_blocks import DenseSink, add_own_
 from graphrise.ops.soft_targets import SoftTargets
 
 _WIDEST = 512

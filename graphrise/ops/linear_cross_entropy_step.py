@@ -7,8 +7,9 @@ from torch import Tensor
 
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend
+from graphrise.ops.dtypes import wide
 from graphrise.ops.linear_cross_entropy import check, demand, forward, kernels, pick
-from graphrise.ops.logit_blocks import RowSink, add_own_, wide
+from graphrise.ops.logit_blocks import RowSink, add_own_
 from graphrise.ops.soft_targets import SoftTargets
 from graphrise.ops.stochastic_round import stochastic_round
 

@@ -7,17 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from graphrise.ops.dtypes import wide
 from graphrise.ops.soft_targets import Pull, SoftTargets, add_rows_
 
 _BLOCK = 1 << 20
 """Logits at a time: 4 MiB of float32, which caches hold."""
 _FEWEST = 256
 """Rows at a time at least: products of fewer are slow."""
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """What is computed in: float32 of halves."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 class RowSink:

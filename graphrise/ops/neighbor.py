@@ -11,6 +11,7 @@ from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import check_index, check_rowptr, checked_mode, demand_index
 from graphrise.ops.csr import csr_transpose, row_index
+from graphrise.ops.dtypes import wide as widened
 
 _BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
 _BLOCK = 1 << 22
@@ -85,7 +86,7 @@ def _demand(z: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor | None, symme
     demand_index("neighbor_sum", "col", col)
     if not rowptr.numel():
         raise ConfigError("neighbor_sum: rowptr must be [N + 1], got no entry")
-    dtypes = (z.dtype, _wide(z.dtype))
+    dtypes = (z.dtype, widened(z.dtype))
     if weight is not None and (weight.shape != col.shape or weight.dtype not in dtypes):
         raise ConfigError(
             f"neighbor_sum: weight must be {list(col.shape)} of z's {z.dtype}, got {weight.dtype} "
@@ -109,7 +110,7 @@ def _neighbor_sum(
     _check("neighbor_sum", z, rowptr, col)
     z, rowptr, col = z.contiguous(), rowptr.contiguous(), col.contiguous()
     weight = None if weight is None else weight.contiguous()
-    dtype = _wide(z.dtype) if wide else z.dtype
+    dtype = widened(z.dtype) if wide else z.dtype
     out = z.new_zeros(rowptr.numel() - 1, z.size(1), dtype=dtype)
     if out.numel() == 0 or col.numel() == 0:
         return out
@@ -133,7 +134,7 @@ def _(
     wide: bool,
     backend: str,
 ) -> Tensor:
-    dtype = _wide(z.dtype) if wide else z.dtype
+    dtype = widened(z.dtype) if wide else z.dtype
     return z.new_empty(rowptr.numel() - 1, z.size(1), dtype=dtype)
 
 
@@ -183,11 +184,6 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _neighbor_sum.register_autograd(_backward, setup_context=_setup)
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """What numbers of a dtype are summed in."""
-    return torch.float32 if dtype.itemsize < 4 else dtype
-
-
 def _check(op: str, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
     if checked_mode(z):
         check_rowptr(op, rowptr, col.numel())
@@ -195,23 +191,23 @@ def _check(op: str, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
 
 
 def _by_blocks_(out: Tensor, z: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor | None) -> None:
-    wide = _wide(z.dtype)
-    total = out if out.dtype == wide else out.to(wide)
+    dtype = widened(z.dtype)
+    total = out if out.dtype == dtype else out.to(dtype)
     row, step = row_index(rowptr), max(1, _BLOCK // z.size(1))
     for begin in range(0, col.numel(), step):
         part = slice(begin, begin + step)
-        message = z.index_select(0, col[part]).to(wide)
+        message = z.index_select(0, col[part]).to(dtype)
         if weight is not None:
-            message.mul_(weight[part].to(wide).unsqueeze(1))
+            message.mul_(weight[part].to(dtype).unsqueeze(1))
         total.index_add_(0, row[part], message)
     if total is not out:
         out.copy_(total)
 
 
 def _dots_by_blocks_(out: Tensor, g: Tensor, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
-    wide = _wide(z.dtype)
+    dtype = widened(z.dtype)
     row, step = row_index(rowptr), max(1, _BLOCK // z.size(1))
     for begin in range(0, col.numel(), step):
         part = slice(begin, begin + step)
-        ends = g.index_select(0, row[part]).to(wide), z.index_select(0, col[part]).to(wide)
+        ends = g.index_select(0, row[part]).to(dtype), z.index_select(0, col[part]).to(dtype)
         out[part] = (ends[0] * ends[1]).sum(dim=1)

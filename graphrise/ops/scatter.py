@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
-from graphrise.ops.scatter_blocks import wide
+from graphrise.ops.dtypes import wide
 from graphrise.ops.scatter_extreme import scatter_extreme
 from graphrise.ops.scatter_index import as_rows, by_row, check
 from graphrise.ops.scatter_shape import Flat, flatten

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from graphrise.ops.dtypes import wide
+
 BLOCK = 1 << 22
 """Numbers made wide at a time: 16 MiB of float32."""
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """What numbers of a dtype are summed in."""
-    return torch.float32 if dtype.itemsize < 4 else dtype
 
 
 def blocks(src: Tensor) -> Iterator[slice]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch_scatter  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-from graphrise.ops.scatter_blocks import wide
+from graphrise.ops.dtypes import wide
 
 
 def segment_sum_(out: Tensor, src: Tensor, rowptr: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphrise.ops.scatter_blocks import wide
+from graphrise.ops.dtypes import wide
 from graphrise.ops.scatter_index import as_rows, by_row
 from graphrise.ops.segment_extreme import segment_extreme
 from graphrise.ops.segment_softmax import segment_softmax

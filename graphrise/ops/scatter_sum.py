@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphrise.ops.backend import Backend
-from graphrise.ops.scatter_blocks import add_, wide
+from graphrise.ops.dtypes import wide
+from graphrise.ops.scatter_blocks import add_
 from graphrise.ops.scatter_index import as_rows, by_row, check, follow
 
 _WIDE: tuple[Backend, ...] = ("triton", "numba", "torch", "torch_scatter")

@@ -10,7 +10,8 @@ from torch import Tensor
 from graphrise.ops.backend import Backend
 from graphrise.ops.checks import check_rowptr, checked_mode
 from graphrise.ops.csr import row_index
-from graphrise.ops.scatter_blocks import blocks, wide
+from graphrise.ops.dtypes import wide
+from graphrise.ops.scatter_blocks import blocks
 
 BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
 

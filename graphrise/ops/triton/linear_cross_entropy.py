@@ -11,7 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrise.ops import logit_blocks
-from graphrise.ops.logit_blocks import DenseSink, RowSink, wide
+from graphrise.ops.dtypes import wide
+from graphrise.ops.logit_blocks import DenseSink, RowSink
 from graphrise.ops.soft_targets import Pull, SoftTargets
 from graphrise.ops.triton.softmax_kernels import LIFT, sums_kernel, to_rows_kernel, to_z_kernel
 
