@@ -10,8 +10,8 @@ from graphrise.config.base import check_choices, require
 FULL_UP_TO = 1_000_000
 """Labels up to which `auto` is the full softmax. Samples cost accuracy (InsightFace's README: 96.57
 with a fifth of the labels, 93.08 with a five-hundredth), and up to here memory does not ask for
-them: without a margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments
-of a million labels are 1 GB."""
+them: without a margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's
+moments of a million labels are 1 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
