@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, head, loader, neighbors, ops, spread, train
+from benchmarks import decode, graph, head, heads, loader, neighbors, ops, spread, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -41,6 +41,10 @@ def _head(args: argparse.Namespace) -> list[Row]:
         steps=args.steps,
     )
     return head.run(size, args.only, args.repetitions, args.peer_labels)
+
+
+def _heads(args: argparse.Namespace) -> list[Row]:
+    return heads.run(args.out, args.seeds, args.passes, args.only)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -87,10 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     four.add_argument("--seconds", type=float, default=1.0, help="of one timing")
     five = cases.add_parser("neighbors", help="ways to bring neighbours in, and what they cost")
     five.set_defaults(run=_neighbors)
-    five.add_argument("--seeds", type=int, default=3)
-    five.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
-    five.add_argument("--only", nargs="+", default=(), help="names of ways, not all")
-    five.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    seven = cases.add_parser("heads", help="label heads on emoji: what a sample of labels costs")
+    seven.set_defaults(run=_heads)
+    for case in (five, seven):
+        case.add_argument("--seeds", type=int, default=3)
+        case.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
+        case.add_argument("--only", nargs="+", default=(), help="names of them, not all")
+        case.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
     six = cases.add_parser("head", help="the label head's step and memory, by labels")
     six.set_defaults(run=_head)
     six.add_argument("--only", nargs="+", choices=head.PARTS, default=head.PARTS)
@@ -101,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    for case in (one, two, three, four, five, six, *_op_parsers(cases)):
+    for case in (one, two, three, four, five, six, seven, *_op_parsers(cases)):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

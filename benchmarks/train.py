@@ -72,9 +72,11 @@ def _models(recipe: RunConfig, only: Sequence[str]) -> list[Variant]:
     return [m for m in models if not only or m.name in {BASELINE, FEATURED, *only}]
 
 
-def rows_of(report: Report, model: Model, peak_mib: float, size: str) -> list[Row]:
+def rows_of(
+    report: Report, model: Model, peak_mib: float, size: str, *, baseline: str = BASELINE
+) -> list[Row]:
     """Quality on every query set, passes and time of one model, against the baseline's."""
-    base = report.model(BASELINE)
+    base = report.model(baseline)
 
     def row(
         metric: str, unit: str, value: Callable[[RunResult], float], higher_is_better: bool
@@ -85,7 +87,7 @@ def rows_of(report: Report, model: Model, peak_mib: float, size: str) -> list[Ro
             metric=metric,
             values=[value(run) for run in model.runs],
             unit=unit,
-            baseline=BASELINE,
+            baseline=baseline,
             baseline_values=[value(run) for run in base.runs],
             higher_is_better=higher_is_better,
             peak_mib=peak_mib,

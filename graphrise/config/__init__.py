@@ -2,6 +2,10 @@
 
 from graphrise.config.base import from_dict as from_dict
 from graphrise.config.base import to_dict as to_dict
+from graphrise.config.edges import BankConfig as BankConfig
+from graphrise.config.edges import EdgeConfig as EdgeConfig
+from graphrise.config.encoder import EncoderConfig as EncoderConfig
+from graphrise.config.evaluate import EvaluateConfig as EvaluateConfig
 from graphrise.config.graph import CoclickConfig as CoclickConfig
 from graphrise.config.graph import EngineConfig as EngineConfig
 from graphrise.config.graph import GivenConfig as GivenConfig
@@ -10,11 +14,7 @@ from graphrise.config.graph import KnnConfig as KnnConfig
 from graphrise.config.graph import QueryConfig as QueryConfig
 from graphrise.config.graph import SimilarConfig as SimilarConfig
 from graphrise.config.head import HeadConfig as HeadConfig
-from graphrise.config.run import BankConfig as BankConfig
-from graphrise.config.run import EdgeConfig as EdgeConfig
-from graphrise.config.run import EncoderConfig as EncoderConfig
-from graphrise.config.run import EvaluateConfig as EvaluateConfig
-from graphrise.config.run import ImageConfig as ImageConfig
-from graphrise.config.run import LabelConfig as LabelConfig
+from graphrise.config.images import ImageConfig as ImageConfig
+from graphrise.config.labels import LabelConfig as LabelConfig
 from graphrise.config.run import RunConfig as RunConfig
-from graphrise.config.run import TrainConfig as TrainConfig
+from graphrise.config.train import TrainConfig as TrainConfig

@@ -40,8 +40,9 @@ class HeadConfig:
     """Of the sampled heads' label vectors; bfloat16 is rounded stochastically."""
     optimizer: Literal["adagrad", "sgd"] = "adagrad"
     """Row-wise update of the sampled heads' label vectors."""
-    lr: float = 0.05
-    """Its peak learning rate; follows the schedule of train.lr."""
+    lr: float = 0.8
+    """Its peak learning rate; follows the schedule of train.lr. Of normalised embeddings any large
+    one does (cosines do not see a row's length; LOG.md); inner products want less."""
     weight_decay: float = 0.0
     """Decoupled weight decay of the label vectors that a step touches."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 
 from graphrise.config import RunConfig
@@ -17,9 +16,10 @@ from graphrise.loader.augment import Augment
 from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import Encoder
 from graphrise.nn.regularizer import EdgeRegularizer
-from graphrise.nn.rowwise import Together
 from graphrise.train.edge_terms import edge_terms
-from graphrise.train.label_head import label_head, row_optimizer
+from graphrise.train.label_head import label_head
+from graphrise.train.optimizers import optimizer_of
+from graphrise.train.schedule import rate
 
 LOG_EVERY = 10
 
@@ -138,36 +138,11 @@ class GraphRise(lightning.LightningModule):
             used.append(self.seeds / (train.epochs * self._epoch_length))
         return min(1.0, max(used))
 
-    def learning_rate(self, fraction: float) -> float:
-        """Factor on the peak rate: linear warm-up, then cosine to zero."""
-        warmup = self.config.train.warmup
-        if fraction < warmup:
-            return max(fraction, 0.01 * warmup) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
-
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; no weight decay on biases and norms. The schedule follows the budget.
-
-        A sampled head's rows have an optimiser of their own beside it, on the same schedule.
-        """
-        decayed: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = []
-        for parameter in self.parameters():
-            (decayed if parameter.dim() > 1 else plain).append(parameter)
-        train = self.config.train
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": train.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=train.lr,
-            fused=True,
-        )
-        rows = row_optimizer(self.config, self.head)
-        if rows is not None:
-            optimizer = Together(optimizer, rows)
+        """One optimiser of all, whose learning rates follow the budget."""
+        optimizer = optimizer_of(self.config, self, self.head)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda _: self.learning_rate(self.fraction())
+            optimizer, lambda _: rate(self.config.train, self.fraction())
         )
         return {
             "optimizer": optimizer,

@@ -110,20 +110,6 @@ def test_the_edge_term_pulls_a_neighbour_without_label(module):
     torch.testing.assert_close(gradient[0], -gradient[2])
 
 
-def test_schedule_endpoints(make):
-    module = GraphRise(make.small_run(train={"warmup": 0.2}), 2, 10)
-    assert 0 < module.learning_rate(0.0) <= 0.01
-    assert module.learning_rate(0.1) == pytest.approx(0.5)
-    assert module.learning_rate(0.2) == pytest.approx(1.0)
-    assert module.learning_rate(0.6) == pytest.approx(0.5)
-    assert module.learning_rate(1.0) == pytest.approx(0.0)
-    steps = [module.learning_rate(i / 100) for i in range(101)]
-    assert steps[:21] == sorted(steps[:21])
-    assert steps[20:] == sorted(steps[20:], reverse=True)
-    plain = GraphRise(make.small_run(train={"warmup": 0.0}), 2, 10)
-    assert plain.learning_rate(0.0) == 1
-
-
 def test_budget_fraction(make):
     module = GraphRise(make.small_run(train={"passes": 200, "epochs": 2.0}), 2, num_labelled=50)
     assert module.fraction() == 0

@@ -1,0 +1,3 @@
+"""The command line."""
+
+from graphrise.cli.main import main as main

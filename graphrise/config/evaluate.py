@@ -1,0 +1,32 @@
+"""kNN and triplets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphrise.config.base import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """kNN and triplets. Image sets are `column=value` over images.parquet."""
+
+    gallery: str = "split=gallery"
+    """Images that are searched."""
+    queries: tuple[str, ...] = ("split=query",)
+    """Query sets, each scored by itself; the last one is the headline."""
+    label: str = "label"
+    """Column that says which images are the same instance."""
+    group: str | None = None
+    """Column of the coarser class that triplet negatives share; None: negatives from anywhere."""
+    k: int = 5
+    """Neighbours that vote in kNN classification."""
+    triplets_per_query: int = 5
+    """Triplets drawn per query image."""
+
+    def __post_init__(self) -> None:
+        require(self.k >= 1, "evaluate.k must be at least 1")
+        require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
+        require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
+        for one in (self.gallery, *self.queries):
+            require("=" in one, f"evaluate: {one!r} is not of the form column=value")
