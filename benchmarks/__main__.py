@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, head, heads, loader, neighbors, ops, spread, train
+from benchmarks import decode, graph, head, heads, loader, neighbors, ops, resume, spread, train
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -45,6 +45,10 @@ def _head(args: argparse.Namespace) -> list[Row]:
 
 def _heads(args: argparse.Namespace) -> list[Row]:
     return heads.run(args.out, args.seeds, args.passes, args.only)
+
+
+def _resume(args: argparse.Namespace) -> list[Row]:
+    return resume.run(args.out, args.kills, args.passes)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -108,7 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    for case in (one, two, three, four, five, six, seven, *_op_parsers(cases)):
+    eight = cases.add_parser("resume", help="runs killed at random moments, and resumed")
+    eight.set_defaults(run=_resume)
+    eight.add_argument("--kills", type=int, default=20)
+    eight.add_argument("--passes", type=int, default=6_000, help="encoder passes of a run")
+    eight.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    for case in (one, two, three, four, five, six, seven, eight, *_op_parsers(cases)):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

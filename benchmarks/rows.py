@@ -24,6 +24,8 @@ IMAGES = ("simplejpeg", "pillow", "pyarrow", "torch", "torchvision", "torch-geom
 PACKAGES = {
     "train": TRAINED_WITH,
     "neighbors": TRAINED_WITH,
+    "heads": TRAINED_WITH,
+    "resume": TRAINED_WITH,
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),

@@ -13,7 +13,8 @@ from graphrise.graph.store import Graph
 from graphrise.loader.batch import TrainingLoader
 from graphrise.train.data import TrainingData
 from graphrise.train.module import GraphRise
-from graphrise.train.run import bank_of, precision_of
+from graphrise.train.run import bank_of
+from graphrise.train.trainer import precision_of
 
 
 class Steps:
@@ -32,7 +33,6 @@ class Steps:
         self._module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = self._module.configure_optimizers()["optimizer"]
         self._half = precision_of(config) == "bf16-mixed"
-        self._alpha = {"edge": config.edges.alpha, "edge_unlabelled": config.edges.alpha_unlabelled}
         if config.images.cache_mib:
             data.reader.read(torch.arange(graph.num_nodes))  # as after the first epoch
         self.batches = _endless(data.train_dataloader())
@@ -41,10 +41,7 @@ class Steps:
         """Forward, backward, update; the images encoded."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
             terms = self._module.losses(batch)
-        loss = terms["label"]
-        for name, alpha in self._alpha.items():
-            if name in terms:
-                loss = loss + alpha * terms[name]
+        loss = self._module.total(terms)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()

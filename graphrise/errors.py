@@ -11,3 +11,7 @@ class DataError(GraphriseError):
 
 class ConfigError(GraphriseError):
     """A setting is out of range, or settings contradict each other."""
+
+
+class Stopped(GraphriseError):
+    """A run was asked to stop (SIGTERM) and wrote a checkpoint: nothing is wrong."""

@@ -192,7 +192,22 @@ def test_options_override_yaml_overrides_recipe(built, tmp_path, monkeypatch):
     assert config.train.passes == digits().train.passes
 
 
-@pytest.mark.parametrize("name", ["catalogue", "digits", "emoji"])
+def test_factors_of_kinds_from_yaml_and_options(built, tmp_path, monkeypatch):
+    file = tmp_path / "settings.yaml"
+    settings = {"alpha_by_kind": {"similar": 2, "knn": 0.25}, "adversarial": {"kind": "vat"}}
+    file.write_text(yaml.safe_dump({"edges": settings}))
+    config = settings_of(
+        monkeypatch, built, tmp_path / "r", "--config", file, "--edges.alpha_by_kind.knn=3",
+        "--edges.adversarial.size=0.5",
+    )  # fmt: skip
+    assert config.edges.alpha_by_kind == {"similar": 2.0, "knn": 3.0}
+    assert (config.edges.adversarial.kind, config.edges.adversarial.size) == ("vat", 0.5)
+    whole = '--edges.alpha_by_kind={"coclick": 0.5}'
+    config = settings_of(monkeypatch, built, tmp_path / "r", whole)
+    assert config.edges.alpha_by_kind == {"coclick": 0.5}
+
+
+@pytest.mark.parametrize("name", ["catalogue", "digits", "emoji", "paper"])
 def test_a_recipe_alone_is_the_recipe(built, tmp_path, monkeypatch, name):
     from graphrise.recipes import RECIPES
 
@@ -202,7 +217,7 @@ def test_a_recipe_alone_is_the_recipe(built, tmp_path, monkeypatch, name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recipe=paper"], "no recipe 'paper'; there are catalogue, digits, emoji"),
+        (["--recipe=pape"], "no recipe 'pape'; there are catalogue, digits, emoji, paper"),
         (["--edges.alpha=-1"], "edges.alpha must not be below 0"),
         (["--encoder.name=no_such_model"], "encoder 'no_such_model'"),
         (["--probe=split=nowhere"], "no image has split=nowhere"),

@@ -1,12 +1,14 @@
 """Settings: what is out of range, and dicts there and back."""
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
 from graphrise import config as cfg
 from graphrise.errors import ConfigError
+from graphrise.ops.edge_kinds import Kind
 from graphrise.recipes import RECIPES
 
 
@@ -51,9 +53,51 @@ from graphrise.recipes import RECIPES
         (cfg.EngineConfig, {"memory_gb": 0.1}, r"graph\.engine\.memory_gb"),
         (cfg.EngineConfig, {"threads": 0}, r"graph\.engine\.threads"),
         (cfg.EngineConfig, {"master": "local"}, r"graph\.engine\.master is for Spark"),
+        (cfg.EdgeConfig, {"alpha_labelled": -1.0}, r"edges\.alpha_labelled must not be below 0"),
+        (cfg.EdgeConfig, {"label_alpha": float("nan")}, r"edges\.label_alpha"),
+        (cfg.EdgeConfig, {"alpha_by_kind": {"knn": -2.0}}, r"edges\.alpha_by_kind of knn.*-2\.0"),
+        (cfg.EdgeConfig, {"alpha_start": 1.0}, r"edges\.alpha_start, a share of the budget"),
+        (cfg.EdgeConfig, {"alpha_ramp": -0.1}, r"edges\.alpha_ramp, a share of the budget"),
+        (cfg.EdgeConfig, {"alpha_start": 0.6, "alpha_ramp": 0.5}, "at most 1 together"),
+        (cfg.EdgeConfig, {"gate": -1.0}, r"edges\.gate must not be below 0"),
+        (cfg.EdgeConfig, {"distance": "euclid"}, r"edges\.distance.*squared_l2.*'euclid'"),
+        (cfg.EdgeConfig, {"of": "logits"}, r"edges\.of.*predictions.*'logits'"),
+        (
+            cfg.EdgeConfig,
+            {"label_alpha": 1.0, "embeddings": "bank"},
+            r"edges\.embeddings=bank cannot be trained; set it to encoder",
+        ),
+        (
+            cfg.EdgeConfig,
+            {"label_alpha": 1.0, "embeddings": "stop_gradient"},
+            r"edges\.embeddings=stop_gradient cannot be trained",
+        ),
+        (
+            cfg.EdgeConfig,
+            {"of": "predictions", "embeddings": "bank"},
+            r"a bank keeps embeddings; set edges\.embeddings to encoder",
+        ),
+        (
+            cfg.EdgeConfig,
+            {"adversarial": cfg.AdversarialConfig(kind="vat", alpha=0.0)},
+            r"kind=vat costs passes and counts nothing",
+        ),
+        (cfg.AdversarialConfig, {"kind": "pgd"}, r"edges\.adversarial\.kind.*fgsm, vat"),
+        (cfg.AdversarialConfig, {"alpha": -1.0}, r"edges\.adversarial\.alpha"),
+        (cfg.AdversarialConfig, {"size": 0.0}, r"edges\.adversarial\.size.*switches it off"),
+        (cfg.AdversarialConfig, {"norm": "l1"}, r"edges\.adversarial\.norm.*infinity"),
+        (cfg.AdversarialConfig, {"steps": 0}, r"edges\.adversarial\.steps"),
         (cfg.LabelConfig, {"source": "clicks"}, r"labels\.source.*given, queries"),
         (cfg.LabelConfig, {"spread_power": 0}, r"labels\.spread_power"),
         (cfg.LabelConfig, {"spread_top": 0}, r"labels\.spread_top"),
+        (cfg.LabelConfig, {"spread_steps": 0}, r"labels\.spread_steps"),
+        (cfg.LabelConfig, {"spread_own": -0.1}, r"labels\.spread_own.*-0\.1"),
+        (cfg.LabelConfig, {"spread_own": float("inf")}, r"labels\.spread_own must be finite"),
+        (cfg.LabelConfig, {"spread_trust": float("nan")}, r"labels\.spread_trust"),
+        (cfg.LabelConfig, {"spread_kinds": ()}, r"labels\.spread_kinds is empty"),
+        (cfg.LabelConfig, {"spread": True, "spread_refresh": 0}, r"labels\.spread_refresh must be"),
+        (cfg.LabelConfig, {"spread_refresh": 2}, r"needs labels\.spread true"),
+        (cfg.LabelConfig, {"spread_from": "bank"}, r"labels\.spread_from.*predictions, embeddings"),
         (cfg.ImageConfig, {"size": 4}, r"images\.size"),
         (cfg.ImageConfig, {"crop_pct": 0.4}, r"images\.crop_pct must lie in \[0\.5, 1\]"),
         (cfg.ImageConfig, {"crop_pct": 1.1}, r"images\.crop_pct"),
@@ -77,6 +121,8 @@ from graphrise.recipes import RECIPES
         (cfg.ImageConfig, {"grey": 1.1}, r"images\.grey.*1\.1"),
         (cfg.ImageConfig, {"erase": -0.1}, r"images\.erase"),
         (cfg.EncoderConfig, {"dim": 0}, r"encoder\.dim"),
+        (cfg.EncoderConfig, {"lr_factor": 0.0}, r"encoder\.lr_factor"),
+        (cfg.EncoderConfig, {"bn": "split"}, r"encoder\.bn must be of shared, apart"),
         (cfg.HeadConfig, {"smoothing": 1.0}, r"head\.smoothing"),
         (cfg.HeadConfig, {"scale": 0.0}, r"head\.scale"),
         (cfg.TrainConfig, {"epochs": None, "passes": None}, "an end"),
@@ -88,6 +134,15 @@ from graphrise.recipes import RECIPES
         (cfg.TrainConfig, {"warmup": 1.0}, r"train\.warmup"),
         (cfg.TrainConfig, {"precision": "half"}, r"train\.precision.*bf16-mixed"),
         (cfg.TrainConfig, {"threads": 0}, r"train\.threads"),
+        (cfg.TrainConfig, {"accumulate": 0}, r"train\.accumulate"),
+        (cfg.TrainConfig, {"optimizer": "adam"}, r"train\.optimizer must be of adamw, sgd"),
+        (cfg.TrainConfig, {"momentum": 1.0}, r"train\.momentum"),
+        (cfg.TrainConfig, {"clip": 0.0}, r"train\.clip.*None clips nothing"),
+        (cfg.TrainConfig, {"schedule": "linear"}, r"train\.schedule.*one_cycle"),
+        (cfg.TrainConfig, {"ema": 1.0}, r"train\.ema.*None keeps no average"),
+        (cfg.WatchConfig, {"loggers": ("csv", "comet")}, r"watch\.loggers.*mlflow; got 'comet'"),
+        (cfg.WatchConfig, {"loggers": ("csv", "csv")}, r"watch\.loggers names one twice"),
+        (cfg.WatchConfig, {"every": 0}, r"watch\.every"),
         (cfg.EvaluateConfig, {"k": 0}, r"evaluate\.k"),
         (cfg.EvaluateConfig, {"triplets_per_query": 0}, r"evaluate\.triplets_per_query"),
         (cfg.EvaluateConfig, {"queries": ()}, r"evaluate\.queries"),
@@ -115,6 +170,8 @@ def test_nested_stages_and_tuples_survive_yaml():
             kinds=("knn",),
             embeddings="bank",
             bank=cfg.BankConfig(dtype="float32", mapped=True, max_age=7, sweep_every=None),
+            alpha_by_kind={"knn": 0.5, "likes": 2.0},
+            adversarial=cfg.AdversarialConfig(kind="vat", steps=3),
         ),
         images=cfg.ImageConfig(crop_scale=(0.2, 0.9), crop_ratio=(0.5, 2.0), threads=3),
     )
@@ -130,10 +187,54 @@ def test_nested_stages_and_tuples_survive_yaml():
 
 @pytest.mark.parametrize(
     ("edges", "used"),
-    [({}, False), ({"alpha": 0.1}, True), ({"alpha_unlabelled": 0.1}, True)],
+    [
+        ({}, False),
+        ({"alpha": 0.1}, True),
+        ({"alpha_unlabelled": 0.1}, True),
+        ({"alpha_labelled": 0.1}, True),
+        ({"alpha_labelled": 0.0}, False),
+        ({"alpha": 0.1, "alpha_labelled": 0.0}, True),
+        ({"label_alpha": 0.1}, True),
+        ({"adversarial": cfg.AdversarialConfig(kind="fgsm")}, False),
+    ],
 )
 def test_edges_are_used_if_one_term_counts(edges, used):
     assert cfg.EdgeConfig(**edges).used == used
+
+
+@pytest.mark.parametrize(
+    ("alpha", "labelled", "weight", "factors"),
+    [
+        (0.0, None, 0.0, (1, 1)),
+        (0.5, None, 0.5, (1, 1)),
+        (0.5, 2.0, 0.5, (4, 1)),
+        (0.5, 0.0, 0.5, (0, 1)),
+        (0.0, 2.0, 2.0, (1, 0)),
+        (0.0, 0.0, 0.0, (1, 1)),
+    ],
+)
+def test_weights_of_pairs(alpha, labelled, weight, factors):
+    edges = cfg.EdgeConfig(alpha=alpha, alpha_labelled=labelled)
+    assert edges.weights["edge"] == weight
+    assert edges.pair_factors == factors
+
+
+def test_distances_are_the_ops():
+    assert get_args(get_type_hints(cfg.EdgeConfig)["distance"]) == get_args(Kind)
+
+
+def test_factors_of_kinds_are_a_copy():
+    factors = {"knn": 0.5}
+    edges = cfg.EdgeConfig(alpha_by_kind=factors)
+    factors["knn"] = 7.0
+    assert edges.alpha_by_kind == {"knn": 0.5}
+
+
+@pytest.mark.parametrize("kind", ["sampled", "partial_fc"])
+def test_predictions_need_all_labels(kind):
+    head, edges = cfg.HeadConfig(kind=kind), cfg.EdgeConfig(of="predictions")
+    with pytest.raises(ConfigError, match=rf"head\.kind={kind} has not; set head\.kind to full"):
+        cfg.RunConfig(head=head, edges=edges)
 
 
 @pytest.mark.parametrize(

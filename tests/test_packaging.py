@@ -25,6 +25,9 @@ OPTIONAL = (
     "simplejpeg",
     "numba",
     "triton",
+    "tensorboardX",
+    "wandb",
+    "mlflow",
 )
 # As if never installed: neither importable nor among the installed packages.
 BLOCK = f"""
@@ -43,6 +46,7 @@ CONDA_NAMES = {
     "torch": "pytorch",
     "duckdb": "python-duckdb",
     "matplotlib": "matplotlib-base",
+    "tensorboardX": "tensorboardx",
 }
 
 

@@ -61,6 +61,21 @@ def test_the_commands(dataset, tmp_path, monkeypatch):
     assert (tmp_path / "embeddings.parquet").is_file()
 
 
+@pytest.mark.slow
+def test_the_export(finished, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript", reason="pip install graphrise[onnx]")
+    import timm
+
+    line = re.search(r"^    graphrise (export .*?) +#", README, re.MULTILINE)
+    assert line
+    monkeypatch.chdir(tmp_path)
+    assert main([w.replace("RUN", str(finished[1])) for w in line[1].split()]) == 0
+    (code,) = re.findall(r"`(timm.create_model\(\"local-dir.*?)`", README)
+    assert eval(code, {"timm": timm}).num_classes == 8
+    for name in re.findall(r"`(model\.\w+|README.md|config.json)`", README):
+        assert (tmp_path / "encoder" / name).is_file()
+
+
 def test_the_table_is_what_was_measured():
     text = (ROOT / "benchmarks" / "results" / "train-emoji-48px.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from graphrise import __version__
-from graphrise.cli import demo, evaluate, graph, images, train
+from graphrise.cli import demo, evaluate, export, graph, images, train
 from graphrise.config import RunConfig
-from graphrise.errors import ConfigError, GraphriseError
+from graphrise.errors import ConfigError, GraphriseError, Stopped
 from graphrise.recipes import RECIPES
 
 
@@ -26,7 +26,14 @@ def _recipe(argv: Sequence[str]) -> RunConfig:
     return RECIPES[name]()
 
 
-def _parser(recipe: RunConfig) -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
+def _resumes(argv: Sequence[str]) -> bool:
+    """Whether `train` goes on with a run, and so takes no settings."""
+    return any(one.split("=")[0] == "--resume" for one in argv)
+
+
+def _parser(
+    recipe: RunConfig, *, resume: bool = False
+) -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
     parser = ArgumentParser(prog="graphrise", description="Image embeddings from click logs.")
     parser.add_argument("--version", action="version", version=f"graphrise {__version__}")
     commands = parser.add_subcommands(required=True, dest="command")
@@ -35,9 +42,14 @@ def _parser(recipe: RunConfig) -> tuple[ArgumentParser, dict[str, Callable[[Name
         "build-graph": (graph.build_graph_parser, graph.run_build_graph),
         "graph-info": (graph.graph_info_parser, graph.run_graph_info),
         "pack": (images.pack_parser, images.run_pack),
-        "train": (lambda: train.train_parser(recipe), train.run_train),
+        "train": (
+            (train.resume_parser, train.run_resume)
+            if resume
+            else (lambda: train.train_parser(recipe), train.run_train)
+        ),
         "evaluate": (evaluate.evaluate_parser, evaluate.run_evaluate),
         "embed": (evaluate.embed_parser, evaluate.run_embed),
+        "export": (export.export_parser, export.run_export),
     }
     for name, (make, _) in verbs.items():
         sub = make()
@@ -56,13 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     try:
-        parser, actions = _parser(_recipe(argv))
+        parser, actions = _parser(_recipe(argv), resume=_resumes(argv))
         args = parser.parse_args(argv)
         actions[args.command](args[args.command])
+    except Stopped as stopped:
+        print(f"graphrise: {stopped}", file=sys.stderr)
     except (GraphriseError, OSError) as error:  # OSError: no permission, disk full, ...
         print(f"graphrise: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("graphrise: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"graphrise: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0

@@ -1,7 +1,9 @@
 """Frozen dataclasses, one per stage. A leaf: it imports nothing of ours but the errors."""
 
+from graphrise.config.adversarial import AdversarialConfig as AdversarialConfig
 from graphrise.config.base import from_dict as from_dict
 from graphrise.config.base import to_dict as to_dict
+from graphrise.config.checkpoint import CheckpointConfig as CheckpointConfig
 from graphrise.config.edges import BankConfig as BankConfig
 from graphrise.config.edges import EdgeConfig as EdgeConfig
 from graphrise.config.encoder import EncoderConfig as EncoderConfig
@@ -18,3 +20,4 @@ from graphrise.config.images import ImageConfig as ImageConfig
 from graphrise.config.labels import LabelConfig as LabelConfig
 from graphrise.config.run import RunConfig as RunConfig
 from graphrise.config.train import TrainConfig as TrainConfig
+from graphrise.config.watch import WatchConfig as WatchConfig

@@ -15,6 +15,9 @@ class EvaluateConfig:
     """Images that are searched."""
     queries: tuple[str, ...] = ("split=query",)
     """Query sets, each scored by itself; the last one is the headline."""
+    probe: str | None = None
+    """Query set whose recall@1 is taken ten times while training; it says which encoder is kept as
+    the best. None: no such look."""
     label: str = "label"
     """Column that says which images are the same instance."""
     group: str | None = None
@@ -28,5 +31,5 @@ class EvaluateConfig:
         require(self.k >= 1, "evaluate.k must be at least 1")
         require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
         require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
-        for one in (self.gallery, *self.queries):
+        for one in (self.gallery, *self.queries, *([] if self.probe is None else [self.probe])):
             require("=" in one, f"evaluate: {one!r} is not of the form column=value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphrise.config.base import require
+from graphrise.config.checkpoint import CheckpointConfig
 from graphrise.config.edges import EdgeConfig
 from graphrise.config.encoder import EncoderConfig
 from graphrise.config.evaluate import EvaluateConfig
@@ -12,6 +13,7 @@ from graphrise.config.head import HeadConfig
 from graphrise.config.images import ImageConfig
 from graphrise.config.labels import LabelConfig
 from graphrise.config.train import TrainConfig
+from graphrise.config.watch import WatchConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class RunConfig:
     encoder: EncoderConfig = EncoderConfig()
     head: HeadConfig = HeadConfig()
     train: TrainConfig = TrainConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    watch: WatchConfig = WatchConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     shuffle_graph: int | None = None
     """Control: deal the graph's nodes to images at random, by this seed. None: leave it."""
@@ -33,3 +37,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         cosines = self.head.margin == "none" or self.encoder.normalize
         require(cosines, "head.margin needs normalised embeddings: encoder.normalize")
+        require(
+            self.edges.of != "predictions" or self.head.kind in ("auto", "full"),
+            "edges.of=predictions needs a softmax over all labels, which head.kind="
+            f"{self.head.kind} has not; set head.kind to full",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -60,6 +61,34 @@ def whole_folder(path: Path, *, overwrite: bool, mark: str | None = None) -> Ite
         shutil.rmtree(aside, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask likewise from writing into a folder.
+
+    The lock goes with the process, however it ends, and its child processes do not have it. Where
+    there are no such locks (Windows, some network disks) nothing is kept.
+
+    Raises:
+        DataError: Another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(descriptor)
+            raise DataError(f"{folder}: another process is writing into it") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked_folder(folder: Path) -> int | None:

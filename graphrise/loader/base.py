@@ -19,6 +19,7 @@ from torch_geometric.sampler import (
 
 from graphrise.graph.pages import Scattered
 from graphrise.graph.store import Graph
+from graphrise.loader.factors import EdgeFactors
 
 NeighborEmbeddings = Literal["encoder", "stop_gradient", "bank"]
 _NONE = np.empty(0, dtype=np.int64)
@@ -32,7 +33,8 @@ class DrawnEdges:
         others: int64 `[U]`, unlabelled images whose own edge term is estimated too.
         row: int64 `[E]`, position among the labelled images and then `others`; rising.
         edge: int64 `[E]`, position in CSR order.
-        coefficient: float32 `[E]`, what each edge's distance counts in the estimate.
+        coefficient: float32 `[E]`, what each edge's distance counts in the estimate, without the
+            factors of `EdgeSampler`.
     """
 
     others: np.ndarray
@@ -57,11 +59,20 @@ class EdgeSampler(BaseSampler):
         neighbors: Where the embeddings of drawn neighbours come from: `encoder` (with gradient),
             `stop_gradient` (encoded without), `bank` (a table; they are neither decoded nor
             encoded). An image that is in the batch anyway is always taken from there.
+        factors: What edges count beside that, by kind and labels; None: nothing.
     """
 
-    def __init__(self, graph: Graph, *, neighbors: NeighborEmbeddings, seed: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        neighbors: NeighborEmbeddings,
+        seed: int,
+        factors: EdgeFactors | None = None,
+    ) -> None:
         """Sample from `graph`."""
-        self._col = Scattered(graph.col)
+        self._col, self._kind = Scattered(graph.col), Scattered(graph.kind)
+        self.factors = factors
         self.neighbors: NeighborEmbeddings = neighbors
         self.seed, self.epoch = seed, 0
 
@@ -82,6 +93,9 @@ class EdgeSampler(BaseSampler):
         drawn = self.draw(seeds, others)
         anchors = np.concatenate((seeds, drawn.others))
         neighbor = self._col.at(drawn.edge).astype(np.int64)
+        kind, coefficient = self._kind.at(drawn.edge), drawn.coefficient
+        if self.factors is not None:
+            coefficient = coefficient * self.factors.of(kind, neighbor, drawn.row, seeds.size)
         col, extra = _joined(anchors, neighbor)
         own = extra if self.neighbors == "encoder" else _NONE
         forward = extra if self.neighbors == "stop_gradient" else _NONE
@@ -97,13 +111,15 @@ class EdgeSampler(BaseSampler):
             "num_others": drawn.others.size,
             "num_forward": forward.size,
             "num_seed_edges": seed_edges,
-            "edge_coefficient": torch.from_numpy(drawn.coefficient[inside]),
+            "edge_coefficient": torch.from_numpy(coefficient[inside]),
+            "edge_kind": torch.from_numpy(kind[inside].astype(np.int64)),
         }
         if self.neighbors == "bank":
             extras |= {
                 "bank_row": torch.from_numpy(drawn.row[banked]),
                 "bank_node": torch.from_numpy(neighbor[banked]),
-                "bank_coefficient": torch.from_numpy(drawn.coefficient[banked]),
+                "bank_coefficient": torch.from_numpy(coefficient[banked]),
+                "bank_kind": torch.from_numpy(kind[banked].astype(np.int64)),
                 "num_seed_bank": int(np.searchsorted(drawn.row[banked], seeds.size)),
             }
         edge = drawn.edge[inside]

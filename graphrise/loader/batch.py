@@ -25,7 +25,7 @@ from graphrise.loader.prefetch import ahead
 def without_edges(graph: Graph) -> Data:
     """A `Data` for `TrainingLoader` that reads no edge: a batch gets its edges from the sampler.
 
-    `graph.convert.to_data` does as well and adds what it holds (`y`, `edge_kind`) to every batch,
+    `graph.convert.to_data` does as well and adds what it holds (`y`, `edge_weight`) to every batch,
     but it makes the whole edge list, 16 bytes an edge, of which a batch uses nothing.
     """
     # PyG gives a batch an edge_index only if the whole has one.
@@ -46,10 +46,11 @@ class TrainingLoader(NodeLoader):
     - `x`: uint8 `[N, 3, H, W]`, channels_last; `augment`: float32 `[N, DRAWS]`; `n_id`: int64 `[N]`
     - `edge_index`: int64 `[2, E]`, local (image whose edge term is estimated, neighbour), those of
       labelled images first (`num_seed_edges`); `e_id`: int64 `[E]`; `edge_coefficient`: float32
-      `[E]`
+      `[E]`; `edge_kind`: int64 `[E]`, bits of `Graph.kinds`
     - `label_row`, `label_index`: int64 `[L]`, `label_weight`: float32 `[L]`, of labelled images
     - with a bank: `bank_row` int64 `[F]` (local), `bank_node` int64 `[F]` (node of the graph),
-      `bank_coefficient` float32 `[F]`, those of labelled images first (`num_seed_bank`)
+      `bank_coefficient` float32 `[F]`, `bank_kind` int64 `[F]`, those of labelled images first
+      (`num_seed_bank`)
     - if pictures could not be read and that is allowed: `bad_node` int64, `bad_reason` list[str].
       They are grey and count nothing: no label, coefficient 0.
     """
@@ -92,6 +93,8 @@ class TrainingLoader(NodeLoader):
             batch_sampler=plan,
             num_workers=workers,
             pin_memory=pin_memory,
+            # Of its own: a loader draws a number an epoch, and a resumed one would draw another.
+            generator=torch.Generator(),
         )
 
     @property
@@ -108,9 +111,14 @@ class TrainingLoader(NodeLoader):
         return {"epoch": self._plan.batches.epoch, "batch": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration begin with the batch that a `state_dict` names."""
-        self.set_epoch(int(state["epoch"]))
-        self._start = self._next = int(state["batch"])
+        """Let the next iteration begin with the batch that a `state_dict` names.
+
+        At the end of an epoch that is the first of the next.
+        """
+        epoch, batch = int(state["epoch"]), int(state["batch"])
+        over = batch >= len(self._plan)
+        self.set_epoch(epoch + over)
+        self._start = self._next = 0 if over else batch
 
     def __iter__(self) -> Iterator[Any]:
         sampler = self.node_sampler

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphrise.graph.kinds import kind_mask
 from graphrise.graph.store import Graph
 from graphrise.loader.order import SEED_STREAM
-from graphrise.loader.rows import AllowedRows, draw_from_rows, kind_mask
+from graphrise.loader.rows import AllowedRows, draw_from_rows
 from graphrise.ops.counter_random import counter_bits, counter_uniform
 
 _HEADS, _POINTERS, _GROUPS = 7, 8, 9

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphrise.errors import ConfigError
 from graphrise.graph.pages import Scattered
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
@@ -36,26 +35,6 @@ class Rows:
     def totals(self, count: int) -> np.ndarray:
         """Weight of each of `count` rows, float64."""
         return np.bincount(self.row, weights=self.weight, minlength=count)
-
-
-def kind_mask(graph: Graph, kinds: tuple[str, ...] | None) -> int | None:
-    """Bits of some kinds of edges; None: every kind.
-
-    Raises:
-        ConfigError: The graph knows no such kind.
-    """
-    if kinds is None:
-        return None
-    unknown = sorted(set(kinds) - set(graph.kinds))
-    if unknown or not kinds:
-        raise ConfigError(
-            f"edges.kinds: {', '.join(unknown) or 'none'} is no kind of edge; the graph knows "
-            f"{', '.join(sorted(graph.kinds))}"
-        )
-    mask = 0
-    for name in kinds:
-        mask |= graph.kinds[name]
-    return mask
 
 
 class AllowedRows:

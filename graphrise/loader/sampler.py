@@ -7,11 +7,13 @@ from typing import Literal
 import numpy as np
 
 from graphrise.graph.draws import first_above
+from graphrise.graph.kinds import kind_mask
 from graphrise.graph.pages import Scattered
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
 from graphrise.loader.base import DrawnEdges, EdgeSampler, NeighborEmbeddings
-from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows, kind_mask
+from graphrise.loader.factors import EdgeFactors
+from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows
 from graphrise.ops.counter_random import counter_bits
 
 _STREAM = 1  # keeps neighbour draws apart from other uses of the same seed
@@ -49,6 +51,7 @@ class PairSampler(EdgeSampler):
         kinds: tuple[str, ...] | None = None,
         labels: Ragged | None = None,
         neighbors: NeighborEmbeddings = "encoder",
+        factors: EdgeFactors | None = None,
         seed: int = 0,
     ) -> None:
         """Sample from `graph`; nothing is read yet.
@@ -61,12 +64,13 @@ class PairSampler(EdgeSampler):
             kinds: Names of the kinds of edges to draw from; None: all.
             labels: Says which images are labelled; needed to draw for unlabelled ones.
             neighbors: See `EdgeSampler`.
+            factors: Likewise.
             seed: Every draw follows from it.
 
         Raises:
             ConfigError: The graph knows no such kind of edge.
         """
-        super().__init__(graph, neighbors=neighbors, seed=seed)
+        super().__init__(graph, neighbors=neighbors, factors=factors, seed=seed)
         mask = kind_mask(graph, kinds)
         self._allowed = AllowedRows(graph, mask, labels)
         self._filtered = mask is not None

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graphrise.graph.kinds import kind_mask
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
 from graphrise.loader.base import DrawnEdges, EdgeSampler, NeighborEmbeddings
-from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows, kind_mask
+from graphrise.loader.factors import EdgeFactors
+from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows
 from graphrise.ops.counter_random import counter_bits
 
 _STREAM = 6
@@ -43,6 +45,7 @@ class SubgraphSampler(EdgeSampler):
         normalize: bool = True,
         kinds: tuple[str, ...] | None = None,
         neighbors: NeighborEmbeddings = "encoder",
+        factors: EdgeFactors | None = None,
         seed: int = 0,
     ) -> None:
         """Sample from `graph`; nothing is read yet.
@@ -56,12 +59,13 @@ class SubgraphSampler(EdgeSampler):
             normalize: Whether Omega_u is the weighted mean or the weighted sum over neighbours.
             kinds: Names of the kinds of edges to use; None: all.
             neighbors: See `EdgeSampler`.
+            factors: Likewise.
             seed: Every draw follows from it.
 
         Raises:
             ConfigError: The graph knows no such kind of edge.
         """
-        super().__init__(graph, neighbors=neighbors, seed=seed)
+        super().__init__(graph, neighbors=neighbors, factors=factors, seed=seed)
         self._allowed = AllowedRows(graph, kind_mask(graph, kinds), labels)
         self.fanouts, self.normalize = tuple(fanouts), normalize
         self._among_unlabelled = unlabelled_edges and neighbors == "encoder"

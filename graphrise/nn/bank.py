@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graphrise.errors import ConfigError
+from graphrise.errors import ConfigError, DataError
+
+_ROWS = 1 << 18
+"""Rows read at a time."""
 
 
 class EmbeddingBank(nn.Module):
@@ -17,11 +20,13 @@ class EmbeddingBank(nn.Module):
     As the knowledge bank of CARLS (Lu et al., arXiv 2105.12849), from which the paper's authors
     take neighbours that are not in the batch: a neighbour's embedding is as old as the image's last
     encoding, and no gradient goes to it. In memory the table is part of the module's state, so a
-    checkpoint holds it; memory-mapped it is a file, and a checkpoint holds its steps only.
+    checkpoint holds it; memory-mapped it is a file, which goes on changing, so that a checkpoint
+    needs a copy (`save`) beside the state.
 
     Attributes:
         table: `[N, D]`, float16 or float32.
         step: int32 `[N]`, when each row was written; -1 is never.
+        mapped: Whether the table is in a file.
     """
 
     table: Tensor
@@ -50,6 +55,7 @@ class EmbeddingBank(nn.Module):
         if dtype not in (torch.float16, torch.float32):
             raise ConfigError(f"bank: dtype must be float16 or float32, got {dtype}")
         self.register_buffer("step", torch.full((num_nodes,), -1, dtype=torch.int32))
+        self.mapped = file is not None
         if file is None:
             self.register_buffer("table", torch.zeros(num_nodes, dim, dtype=dtype))
             return
@@ -87,6 +93,31 @@ class EmbeddingBank(nn.Module):
         z = self.table[nodes.to(self.table.device)].to(nodes.device, torch.float32)
         written = self.step[nodes.to(self.step.device)].long().to(nodes.device)
         return z, torch.where(written < 0, -1, step - written)
+
+    def save(self, file: Path) -> None:
+        """Write the table as a .npy file."""
+        np.save(file, self.table.cpu().numpy())
+
+    @torch.no_grad()
+    def load(self, file: Path) -> None:
+        """Put a saved table back.
+
+        Raises:
+            DataError: The file is missing, damaged, or of another shape or dtype.
+        """
+        try:
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{file}: not a saved bank: {error}") from error
+        want = self.table.cpu().numpy()
+        if found.shape != want.shape or found.dtype != want.dtype:
+            raise DataError(
+                f"{file}: is {found.dtype} {list(found.shape)}, the bank is {want.dtype} "
+                f"{list(want.shape)}"
+            )
+        for first in range(0, len(found), _ROWS):
+            block = np.array(found[first : first + _ROWS])
+            self.table[first : first + _ROWS] = torch.from_numpy(block).to(self.table.device)
 
     def filled(self) -> float:
         """Share of the images that have an embedding, 0 to 1."""

@@ -17,15 +17,18 @@ from torch import Tensor, nn
 from graphrise.config import EncoderConfig, ImageConfig, from_dict, to_dict
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError
+from graphrise.nn.hub import HubMixin
+from graphrise.nn.weights import load_backbone, pixel_statistics
 
 
-class Encoder(nn.Module):
+class Encoder(HubMixin, nn.Module):
     """Images to embeddings.
 
     Attributes:
         dim: Embedding dimension D.
         mean: Per-channel mean that inputs are normalised by, on the 0..1 scale.
         std: Per-channel standard deviation likewise.
+        shown: Size and crop of the pictures it was trained on; None: not known.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -35,7 +38,9 @@ class Encoder(nn.Module):
             config: Model name, arguments, D, normalisation.
 
         Raises:
-            ConfigError: timm does not know the name, refuses the arguments, or cannot get weights.
+            ConfigError: timm does not know the name, refuses the arguments, cannot get weights, or
+                has no checkpointing for it.
+            DataError: The file of weights is missing, damaged, or of another model.
         """
         super().__init__()
         try:
@@ -47,27 +52,52 @@ class Encoder(nn.Module):
                 f"encoder {config.name!r} with {config.kwargs or 'no arguments'}: "
                 f"timm says {type(error).__name__}: {error}"
             ) from error
-        data = resolve_data_config({}, model=self.backbone)
         # Statistics of the pretrained weights; without weights there is nothing to match.
-        trained = config.pretrained
-        self.mean: tuple[float, ...] = tuple(data["mean"]) if trained else (0.5, 0.5, 0.5)
-        self.std: tuple[float, ...] = tuple(data["std"]) if trained else (0.5, 0.5, 0.5)
-        self.projection = nn.Linear(self.backbone.num_features, config.dim)
+        self.mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+        self.std: tuple[float, ...] = (0.5, 0.5, 0.5)
+        if config.pretrained or config.weights:
+            data = resolve_data_config({}, model=self.backbone)
+            self.mean, self.std = tuple(data["mean"]), tuple(data["std"])
+        if config.weights:
+            file = Path(config.weights).expanduser()
+            load_backbone(self.backbone, file)
+            self.mean, self.std = pixel_statistics(file) or (self.mean, self.std)
+        if config.checkpointing:
+            _checkpoint(self.backbone, config.name)
+        # Some models widen the pooled features further (MobileNetV3, VGG).
+        features = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+        self.projection = nn.Linear(features, config.dim)
+        self.config = config
+        self.shown: ImageConfig | None = None
         self.dim = config.dim
         self.normalize = config.normalize
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, finish: bool = True) -> Tensor:
         """Embed.
 
         Args:
             x: Normalised images, float `[B, 3, H, W]`.
+            finish: Whether an encoder that normalises does so; else `finished` can follow.
 
         Returns:
             float32 `[B, D]`; unit length if the encoder normalises.
         """
         z = self.projection(self.backbone(x))
         z = z.to(torch.float32) if z.dtype in (torch.bfloat16, torch.float16) else z
+        return self.finished(z) if finish else z
+
+    def finished(self, z: Tensor) -> Tensor:
+        """Embeddings of projections `[B, D]`: of unit length if the encoder normalises."""
         return F.normalize(z, dim=1) if self.normalize else z
+
+
+def _checkpoint(backbone: Any, name: str) -> None:
+    try:
+        backbone.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"encoder.checkpointing: timm has none for encoder {name!r}; leave it at false"
+        ) from error
 
 
 def save_encoder(
@@ -104,12 +134,13 @@ def load_encoder(folder: Path) -> tuple[Encoder, ImageConfig]:
             raise DataError(f"{folder}: not a finished run ({file.name} is missing)")
     try:
         found = json.loads(description.read_text(encoding="utf-8"))
-        config = from_dict(EncoderConfig, {**found["encoder"], "pretrained": False})
+        here = {"pretrained": False, "weights": None, "checkpointing": False}
+        config = from_dict(EncoderConfig, {**found["encoder"], **here})
         encoder = Encoder(config)
         encoder.load_state_dict(load_file(weights))
         encoder.mean, encoder.std = tuple(found["mean"]), tuple(found["std"])
         size, crop_pct = int(found["image_size"]), float(found.get("crop_pct", 1.0))
-        images = ImageConfig(size=size, crop_pct=crop_pct)
+        encoder.shown = images = ImageConfig(size=size, crop_pct=crop_pct)
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder}: encoder.json or encoder.safetensors is damaged: {error}"

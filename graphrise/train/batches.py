@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from graphrise.config import RunConfig
+from graphrise.config import EdgeConfig, RunConfig
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
 from graphrise.loader.base import EdgeSampler
+from graphrise.loader.factors import EdgeFactors
 from graphrise.loader.grouped import Grouped
 from graphrise.loader.order import EvenBatches, Order, Shuffled
 from graphrise.loader.plan import BatchPlan
@@ -24,6 +25,7 @@ def edge_sampler(graph: Graph, labels: Ragged, config: RunConfig) -> EdgeSampler
         ConfigError: The graph knows no kind of edge of that name.
     """
     edges, seed = config.edges, config.train.seed
+    factors = _factors(graph, labels, edges) if edges.used else None
     if edges.used and edges.sampler == "subgraph":
         return SubgraphSampler(
             graph,
@@ -33,6 +35,7 @@ def edge_sampler(graph: Graph, labels: Ragged, config: RunConfig) -> EdgeSampler
             normalize=edges.normalize,
             kinds=edges.kinds,
             neighbors=edges.embeddings,
+            factors=factors,
             seed=seed,
         )
     return PairSampler(
@@ -43,8 +46,16 @@ def edge_sampler(graph: Graph, labels: Ragged, config: RunConfig) -> EdgeSampler
         kinds=edges.kinds if edges.used else None,
         labels=labels,
         neighbors=edges.embeddings,
+        factors=factors,
         seed=seed,
     )
+
+
+def _factors(graph: Graph, labels: Ragged, edges: EdgeConfig) -> EdgeFactors | None:
+    labelled, others = edges.pair_factors
+    if labelled == others == 1 and not edges.alpha_by_kind:
+        return None
+    return EdgeFactors(graph, edges.alpha_by_kind, labelled=labelled, others=others, labels=labels)
 
 
 def batch_plan(

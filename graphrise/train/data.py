@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
 
 from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable
+from graphrise.errors import DataError
 from graphrise.graph.build import require_labels
+from graphrise.graph.ragged import Ragged
 from graphrise.graph.shuffle import shuffle_nodes
-from graphrise.graph.spread import spread_labels
+from graphrise.graph.spread import respread
 from graphrise.graph.store import Graph
 from graphrise.images.dataset import open_images
 from graphrise.images.reader import ImageReader
 from graphrise.loader.batch import TrainingLoader, without_edges
 from graphrise.loader.nodes import image_rows
+from graphrise.nn.heads.collectives import world
 from graphrise.train.batches import batch_plan, edge_sampler
 
 HELD_BYTES = 2 * 2**30
@@ -27,6 +31,9 @@ class TrainingData(lightning.LightningDataModule):
     """Images, labels and neighbours of one run.
 
     Attributes:
+        graph: What edges are drawn from.
+        spread_graph: What labels are spread over: the same, unless `shuffle_edges` parts them.
+        given: Soft labels as the graph has them.
         labels: Soft labels as trained on (spread if the config says so).
         num_labels: C.
         num_labelled: Images with a label: an epoch.
@@ -47,14 +54,12 @@ class TrainingData(lightning.LightningDataModule):
         if config.shuffle_graph is not None:
             graph = shuffle_nodes(graph, config.shuffle_graph)
             self.notes.append("control run: the graph's nodes are dealt to images at random")
-        self.graph = graph
-        self.labels = require_labels(graph, config.labels.source)
+        self.graph = self.spread_graph = graph
+        labels = self.given = require_labels(graph, config.labels.source)
         if config.labels.spread:
-            before = int((self.labels.counts > 0).sum())
-            self.labels = spread_labels(
-                graph, self.labels, power=config.labels.spread_power, top=config.labels.spread_top
-            )
-            after = int((self.labels.counts > 0).sum())
+            before = int((labels.counts > 0).sum())
+            labels = respread(graph, labels, config.labels)
+            after = int((labels.counts > 0).sum())
             self.notes.append(
                 f"labels spread over the graph: {before:,} -> {after:,} labelled images"
             )
@@ -62,10 +67,9 @@ class TrainingData(lightning.LightningDataModule):
             graph = self.graph = shuffle_nodes(graph, config.shuffle_edges)
             self.notes.append("control run: edges of the edge term lead to images at random")
         self.num_labels = len(graph.vocabulary[config.labels.source])
-        self.num_labelled = int((self.labels.counts > 0).sum())
         if graph.num_edges == 0:
             self.notes.append("the graph has no edges: training is cross-entropy only")
-        self._sampler = edge_sampler(graph, self.labels, config)
+        self.relabel(labels)
         self.reader = ImageReader(
             store,
             image_rows(graph, images),
@@ -75,15 +79,33 @@ class TrainingData(lightning.LightningDataModule):
             on_bad_image=config.images.on_bad_image,
         )
 
+    def relabel(self, labels: Ragged) -> None:
+        """Train on other soft labels, from the next `train_dataloader` on.
+
+        Args:
+            labels: Of the graph's N nodes.
+
+        Raises:
+            DataError: No image has one.
+        """
+        self.num_labelled = int(np.count_nonzero(labels.rowptr[1:] > labels.rowptr[:-1]))
+        if self.num_labelled == 0:
+            raise DataError(
+                "labels spread over the graph leave no image with a label; raise labels.spread_own "
+                "or set labels.spread_clamp true"
+            )
+        self.labels = labels
+        self._sampler = edge_sampler(self.graph, labels, self.config)
+
     def train_dataloader(self) -> TrainingLoader:
-        """Loader over the labelled images; draws neighbours only if the edge term counts."""
-        images = self.config.images
+        """Loader over this rank's part of the labelled images, and neighbours if they count."""
+        images, (rank, ranks) = self.config.images, world()
         return TrainingLoader(
             without_edges(self.graph),
             self.reader,
             self.labels,
             self._sampler,
-            batch_plan(self.graph, self.labels, self.config),
+            batch_plan(self.graph, self.labels, self.config, rank=rank, world_size=ranks),
             workers=images.workers,
             prefetch=images.prefetch,
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),

@@ -42,6 +42,7 @@ class RunResult:
     notes: list[str]
 
 
+_KEYS = {"dataset", "graph", "run"}
 FIELDS = tuple(f.name for f in dataclasses.fields(RunResult))
 
 
@@ -76,8 +77,17 @@ def peak_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def prepare(run: Path, config: RunConfig, dataset: Path, *, overwrite: bool) -> None:
+def prepare(
+    run: Path, config: RunConfig, dataset: Path, graph: Path | None = None, *, overwrite: bool
+) -> None:
     """Make the run folder and write its config.
+
+    Args:
+        run: The folder.
+        config: Every setting.
+        dataset: Dataset folder.
+        graph: Graph folder; None: `dataset`/graph.
+        overwrite: Whether an earlier run there is removed.
 
     Raises:
         DataError: The folder holds something and `overwrite` is false, or it is not a run folder.
@@ -91,7 +101,11 @@ def prepare(run: Path, config: RunConfig, dataset: Path, *, overwrite: bool) -> 
             raise DataError(f"{run}: is not a run folder, so it is not overwritten; choose another")
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    values = {"dataset": str(dataset.resolve()), "run": to_dict(config)}
+    values = {
+        "dataset": str(dataset.resolve()),
+        "graph": str((graph or dataset / "graph").resolve()),
+        "run": to_dict(config),
+    }
     with whole_file(run / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
@@ -102,7 +116,30 @@ def _is_run(folder: Path) -> bool:
         values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return False
-    return isinstance(values, dict) and set(values) == {"dataset", "run"}
+    return isinstance(values, dict) and {"dataset", "run"} <= set(values) <= _KEYS
+
+
+def finished(run: Path) -> bool:
+    """Whether training has ended; `run.json` is what is written last."""
+    return (run / "run.json").is_file()
+
+
+def read_settings(run: Path) -> tuple[RunConfig, Path, Path]:
+    """Config, dataset folder and graph folder of a run folder, finished or not.
+
+    Raises:
+        DataError: Not a run folder.
+    """
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise DataError(f"{run}: not a run folder (no config.yaml)")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config, dataset = from_dict(RunConfig, values["run"]), Path(values["dataset"])
+        graph = Path(values.get("graph", dataset / "graph"))
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{file}: damaged: {error}") from error
+    return config, dataset, graph
 
 
 def read_run(run: Path) -> tuple[RunConfig, Path, RunResult]:
@@ -111,15 +148,15 @@ def read_run(run: Path) -> tuple[RunConfig, Path, RunResult]:
     Raises:
         DataError: Not a run folder, or its training did not finish.
     """
-    if not (run / "config.yaml").is_file():
-        raise DataError(f"{run}: not a run folder (no config.yaml)")
-    if not (run / "run.json").is_file():
-        raise DataError(f"{run}: its training did not finish (no run.json)")
+    config, dataset, _ = read_settings(run)
+    if not finished(run):
+        raise DataError(
+            f"{run}: its training did not finish (no run.json); go on with `graphrise train "
+            f"--resume {run}`"
+        )
     try:
-        values = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        config, dataset = from_dict(RunConfig, values["run"]), Path(values["dataset"])
         found = json.loads((run / "run.json").read_text(encoding="utf-8"))
         result = RunResult(**{k: found[k] for k in FIELDS})
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise DataError(f"{run}: config.yaml or run.json is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run}: run.json is damaged: {error}") from error
     return config, dataset, result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch.optim import Optimizer
@@ -12,22 +14,26 @@ from graphrise.graph.ragged import Ragged
 from graphrise.nn.heads import (
     FullSoftmax,
     InBatch,
+    LabelHead,
     LabelTable,
     LogitRule,
     LogUniform,
     Mixed,
     PartialFC,
     SampledSoftmax,
+    ShardedSoftmax,
     Uniform,
+    shard_bounds,
 )
+from graphrise.nn.heads.collectives import world
 from graphrise.nn.heads.negatives import Negatives
 from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseSGD
 
 
 def label_head(
     config: RunConfig, num_labels: int, labels: Ragged | None = None
-) -> FullSoftmax | SampledSoftmax:
-    """The head that `config.head` describes.
+) -> LabelHead:
+    """The head that `config.head` describes; of several ranks each owns a slice of sampled labels.
 
     Args:
         config: The run.
@@ -46,13 +52,20 @@ def label_head(
     dim = config.encoder.dim
     if not head.sampled(num_labels):
         return FullSoftmax(dim, num_labels, rule=rule, smoothing=head.smoothing)
-    seed = config.train.seed
-    table = LabelTable(num_labels, dim, dtype=getattr(torch, head.dtype), seed=seed)
-    if head.kind == "partial_fc":
+    (rank, ranks), seed, corrected = world(), config.train.seed, head.kind != "partial_fc"
+    begin, end = shard_bounds(num_labels, rank, ranks)
+    dtype = getattr(torch, head.dtype)
+    table = LabelTable(end - begin, dim, dtype=dtype, seed=seed, first=begin)
+    if ranks == 1 and not corrected:
         count = head.num_negatives
         return PartialFC(table, count, rule=rule, smoothing=head.smoothing, seed=seed)
-    negatives = _negatives(head, num_labels, labels, seed)
-    return SampledSoftmax(table, negatives, rule=rule, smoothing=head.smoothing)
+    uniform = dataclasses.replace(head, negatives="uniform", replacement=False)
+    negatives = _negatives(head if corrected else uniform, num_labels, labels, seed)
+    if ranks == 1:
+        return SampledSoftmax(table, negatives, rule=rule, smoothing=head.smoothing)
+    return ShardedSoftmax(
+        table, negatives, rule=rule, smoothing=head.smoothing, corrected=corrected
+    )
 
 
 def _negatives(head: HeadConfig, num_labels: int, labels: Ragged | None, seed: int) -> Negatives:
@@ -70,7 +83,21 @@ def _negatives(head: HeadConfig, num_labels: int, labels: Ragged | None, seed: i
     return Mixed(in_batch, LogUniform(num_labels, count, seed=seed))
 
 
-def row_optimizer(config: RunConfig, head: FullSoftmax | SampledSoftmax) -> Optimizer | None:
+def recount(config: RunConfig, head: LabelHead, labels: Ragged) -> None:
+    """Correct in-batch negatives by the frequencies of other soft labels, if the head has some.
+
+    Args:
+        config: The run.
+        head: Its label head.
+        labels: Soft labels by node.
+    """
+    of_batch = config.head.negatives in ("in_batch", "mixed")
+    if of_batch and config.head.kind != "partial_fc" and not isinstance(head, FullSoftmax):
+        count, seed = head.negatives.num_labels, config.train.seed
+        head.negatives = _negatives(config.head, count, labels, seed)
+
+
+def row_optimizer(config: RunConfig, head: LabelHead) -> Optimizer | None:
     """What updates the head's rows; None if its weights are parameters as others are."""
     if isinstance(head, FullSoftmax):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,12 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from graphrise.errors import GraphriseError
 from graphrise.nn.encoder import Encoder
-from graphrise.train.module import LOG_EVERY, GraphRise
+from graphrise.train.module import GraphRise
 
 Probe = Callable[[Encoder], dict[str, float]]
+Keep = Callable[[Encoder, dict[str, float]], None]
 PROBES = 10
+SHOW_EVERY = 10
+"""Steps."""
 
 
 class Display(Protocol):
@@ -29,7 +30,7 @@ class Display(Protocol):
         ...
 
 
-def bars() -> Progress:
+def bars(*, shown: bool = True) -> Progress:
     """Progress bars on stderr: name, bar, percentage, time left, and a state cut to fit."""
     whole = Column(no_wrap=True)
     return Progress(
@@ -43,6 +44,7 @@ def bars() -> Progress:
         ),
         console=Console(stderr=True),
         expand=True,
+        disable=not shown,
     )
 
 
@@ -51,28 +53,51 @@ class Budget(Callback):
 
     Attributes:
         seconds: Training time so far.
+        remark: Shown at the end of the line.
         curve: One entry per probe: `passes`, `seconds`, loss terms, and what the probe returned.
     """
 
-    def __init__(self, name: str, display: Display, probe: Probe | None = None) -> None:
-        """Report as `name` to `display`; call `probe` ten times, evenly over the budget."""
-        self._name, self._display, self._probe = name, display, probe
+    def __init__(
+        self,
+        display: Display,
+        probe: Probe | None = None,
+        best: Keep | None = None,
+    ) -> None:
+        """Watch one run.
+
+        Args:
+            display: Gets progress.
+            probe: Called ten times, evenly over the budget; its last number says which encoder is
+                best, higher is better.
+            best: Called with the encoder, and its entry of the curve, that beats all before it.
+        """
+        self._display, self._probe, self._best = display, probe, best
         self._resumed = 0.0
         self.seconds = 0.0
+        self.remark = ""
         self.curve: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Start the clock."""
         self._resumed = time.perf_counter()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Time and curve so far."""
+        running = time.perf_counter() - self._resumed if self._resumed else 0.0
+        return {"seconds": self.seconds + running, "curve": self.curve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self.seconds, self.curve = state_dict["seconds"], list(state_dict["curve"])
+
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Check the loss, show progress, probe when due, stop when the budget is used."""
+        """Show progress, probe when due, stop when the budget is used."""
         module: GraphRise = pl_module
         done = module.fraction()
         due = done * PROBES >= len(self.curve) + 1 or done >= 1
-        if trainer.global_step % LOG_EVERY == 0 or due:
+        if trainer.global_step % SHOW_EVERY == 0 or due:
             self._show(module, done)
         if due:
             self._record(module)
@@ -81,26 +106,25 @@ class Budget(Callback):
 
     def _show(self, module: GraphRise, done: float) -> None:
         losses = {name: float(value) for name, value in module.latest.items()}
-        loss = losses["label_loss"]
-        if not math.isfinite(loss):
-            raise GraphriseError(
-                f"{self._name}: the loss is not finite after {module.passes:,} passes; lower "
-                "train.lr, or set train.precision to 32-true"
-            )
         elapsed = self.seconds + time.perf_counter() - self._resumed
-        state = f"loss {loss:.2f}"
+        state = f"loss {losses['label_loss']:.2f}"
         if "edge_loss" in losses:
             state += f"  edge {losses['edge_loss']:.2f}"
         if self.curve and self._probe is not None:
             name, value = list(self.curve[-1].items())[-1]
             state += f"  {name} {value:.2f}"
-        self._display(done, f"{state}  {module.passes / max(elapsed, 1e-9):,.0f} img/s")
+        state += f"  {module.passes / max(elapsed, 1e-9):,.0f} img/s{self.remark}"
+        self._display(done, state)
 
     def _record(self, module: GraphRise) -> None:
         self.seconds += time.perf_counter() - self._resumed
         entry = {"passes": float(module.passes), "seconds": self.seconds}
         entry |= {name: float(value) for name, value in module.latest.items()}
         if self._probe is not None:
-            entry |= self._probe(module.encoder)
+            found = self._probe(module.exported)
+            entry |= found
+            name = list(found)[-1]
+            if self._best and all(found[name] > before[name] for before in self.curve):
+                self._best(module.exported, entry)
         self.curve.append(entry)
         self._resumed = time.perf_counter()

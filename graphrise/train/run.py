@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import signal
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+import torch.distributed as dist
+from lightning.pytorch.utilities import rank_zero_only
 
 from graphrise.config import RunConfig
+from graphrise.data.files import sole_writer
+from graphrise.errors import GraphriseError, Stopped
 from graphrise.graph.store import Graph
 from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import save_encoder
-from graphrise.nn.heads import SampledSoftmax, save_table
+from graphrise.nn.heads import FullSoftmax, save_table
+from graphrise.nn.heads.collectives import world
 from graphrise.train.bad_images import list_bad_images
+from graphrise.train.best import save_best
+from graphrise.train.checkpoints import STATE, Checkpoints, check, latest
 from graphrise.train.data import TrainingData
-from graphrise.train.folder import RunResult, peak_mib, prepare, versions, write_json
-from graphrise.train.module import LOG_EVERY, GraphRise
-from graphrise.train.progress import Budget, Display, Probe
+from graphrise.train.finite import FiniteLoss
+from graphrise.train.folder import (
+    RunResult,
+    finished,
+    peak_mib,
+    prepare,
+    read_run,
+    versions,
+    write_json,
+)
+from graphrise.train.loggers import check_loggers
+from graphrise.train.module import GraphRise
+from graphrise.train.progress import Budget, Display, Keep, Probe
 from graphrise.train.quiet import quiet_lightning
-
-
-def precision_of(config: RunConfig) -> str:
-    """Lightning precision: bf16 autocast where the device has bf16 instructions, if `auto`."""
-    if config.train.precision != "auto":
-        return config.train.precision
-    if config.train.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if config.images.size < 32:
-        # Deep layers see one pixel there. The bf16 weight gradient of a strided convolution over
-        # one pixel reads memory that nobody wrote (torch 2.14.1, oneDNN).
-        return "32-true"
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return "bf16-mixed" if supported else "32-true"
+from graphrise.train.spreading import SpreadRefresh
+from graphrise.train.trainer import precision_of, trainer_of
+from graphrise.train.watch import Watch
 
 
 def train(
@@ -46,14 +51,21 @@ def train(
     display: Display,
     probe: Probe | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    graph_folder: Path | None = None,
 ) -> RunResult:
     """Train and fill the run folder.
 
-    The folder gets `config.yaml` (every setting), `metrics.csv`, `checkpoint/last.ckpt`,
+    The folder gets `config.yaml` (every setting), `metrics.csv`, `tensorboard/`, `checkpoint/`,
     `encoder.safetensors` with `encoder.json`, and, last, `run.json` (passes, seconds, curve,
     versions): a folder with `run.json` is a finished run. Pictures that could not be read, where
     that is allowed, are in `bad_images.csv`; label vectors of a sampled head, in the order of the
-    graph's vocabulary, in `labels/` (`nn.heads.open_table`).
+    graph's vocabulary, in `labels/` (`nn.heads.open_table`); the encoder that a probe liked best in
+    `best/`; soft labels of the last refreshes in `spread/` (`ops.sparse_rows.open_rows`).
+
+    `checkpoint/last.ckpt` is the end of training, as Lightning writes it; the folders `step-N`
+    beside it are what an interrupted run goes on from. SIGTERM and Ctrl-C end training after the
+    present step and one more of them.
 
     Args:
         dataset: Dataset folder.
@@ -63,44 +75,58 @@ def train(
         display: Gets progress; `progress.bars` makes one for a terminal.
         probe: Called with the encoder ten times over the budget; its numbers join the curve.
         overwrite: Remove an earlier run of that name first.
+        resume: Go on with the run in the folder, whose settings (`folder.read_settings`) are to be
+            given: bit for bit as if it had not been interrupted, on CPUs. Of a finished one the
+            result is given.
+        graph_folder: Where the graph was opened, kept for resuming; None: `dataset`/graph.
 
     Raises:
-        DataError: `run` exists, or data and graph do not fit.
+        DataError: `run` exists, another process trains it, or data and graph do not fit.
+        Stopped: A signal ended training; a checkpoint is written.
+        KeyboardInterrupt: Ctrl-C did; a checkpoint is written, after the first at least.
     """
+    if resume and finished(run):
+        return read_run(run)[2]
+    precision_of(config)  # refuses what the device cannot do
+    notes = check_loggers(config.watch)
     data = TrainingData(dataset, graph, config)
+    data.notes += notes
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
-    module = GraphRise(config, data.num_labels, data.num_labelled, labels=data.labels)
-    module.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = GraphRise(
+        config, data.num_labels, data.num_labelled, labels=data.labels, kinds=graph.kinds
+    )
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    first = rank_zero_only.rank == 0
     # Only now: a run that cannot be built leaves no folder and removes none.
-    prepare(run, config, dataset, overwrite=overwrite)
-    module.bank = bank_of(config, graph.num_nodes, run)
-    budget = Budget(run.name, display, probe)
-    with quiet_lightning():
-        trainer = _trainer(run, config, budget)
-        try:
-            _fit(trainer, module, data)
-        finally:
-            data.notes += list_bad_images(run, graph, data.reader, module.bad_images)
-        _log_last_step(trainer, module)
-        trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
-    save_encoder(module.encoder, config.encoder, config.images, run)
-    if isinstance(module.head, SampledSoftmax):
-        save_table(module.head.table, run / "labels")
-    result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
-    write_json(run / "run.json", {**result.__dict__, "versions": versions()})
+    if not resume and first:
+        prepare(run, config, dataset, graph_folder, overwrite=overwrite)
+    with sole_writer(run) if first else nullcontext():
+        module.bank_of = partial(bank_of, config, graph.num_nodes, run)
+        budget = Budget(display, probe if first else None, _best(run, config))
+        watch = Watch(budget)
+        _fit(run, module, data, watch, budget, latest(run) if resume else None)
+        data.notes += watch.notes
+        result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
+        if first:
+            save_encoder(module.exported, config.encoder, config.images, run)
+            values = {**result.__dict__, **watch.totals(), "versions": versions()}
+            write_json(run / "run.json", values)
     return result
 
 
 def bank_of(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | None:
     """The table of past embeddings, if the edge term takes neighbours from one.
 
+    Every rank has all of it.
+
     Args:
         config: The run.
         num_nodes: N of the graph.
         run: Folder of its file, where it has one.
     """
+    rank = world()[0]
     if not config.edges.used or config.edges.embeddings != "bank":
         return None
     settings = config.edges.bank
@@ -108,46 +134,62 @@ def bank_of(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | Non
         num_nodes,
         config.encoder.dim,
         dtype=getattr(torch, settings.dtype),
-        file=run / "bank.npy" if settings.mapped else None,
+        file=run / f"bank{f'-{rank}' if rank else ''}.npy" if settings.mapped else None,
     )
 
 
-def _trainer(run: Path, config: RunConfig, budget: Budget) -> lightning.Trainer:
-    checkpoint = ModelCheckpoint(
-        dirpath=run / "checkpoint",
-        filename="last",
-        enable_version_counter=False,
-        train_time_interval=timedelta(minutes=config.train.checkpoint_minutes),
-    )
-    return lightning.Trainer(
-        accelerator=config.train.accelerator,
-        devices=1,
-        precision=precision_of(config),  # type: ignore[arg-type]
-        max_epochs=-1,
-        logger=CSVLogger(run, name="", version=""),
-        log_every_n_steps=LOG_EVERY,
-        callbacks=[budget, checkpoint],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+def _best(run: Path, config: RunConfig) -> Keep | None:
+    return partial(save_best, run, config) if config.checkpoint.best else None
 
 
-def _log_last_step(trainer: lightning.Trainer, module: GraphRise) -> None:
-    """The last step's row: a run shorter than LOG_EVERY steps has no other."""
-    logger = trainer.logger
-    if logger is None or trainer.global_step % LOG_EVERY == 0:
-        return
-    last = {"passes": float(module.passes)}
-    last |= {name: float(value) for name, value in module.latest.items()}
-    logger.log_metrics(last, trainer.global_step - 1)
-    logger.save()
+def _fit(
+    run: Path,
+    module: GraphRise,
+    data: TrainingData,
+    watch: Watch,
+    budget: Budget,
+    checkpoint: Path | None,
+) -> None:
+    """Train to the end of the budget, from the checkpoint on if there is one."""
+    if checkpoint is not None:
+        check(checkpoint)
+    keeper = Checkpoints(run / "checkpoint", module.config.checkpoint, checkpoint)
+    with quiet_lightning():
+        callbacks = [watch, FiniteLoss(run, data.graph.image_ids), budget, keeper]
+        if module.config.labels.spread_refresh is not None:
+            callbacks.append(SpreadRefresh(data, run))
+        trainer = trainer_of(run, module.config, callbacks, watch.clock)
+        try:
+            trainer.fit(
+                module,
+                datamodule=data,
+                ckpt_path=None if checkpoint is None else checkpoint / STATE,
+                weights_only=True,
+            )
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            if trainer.interrupted:
+                raise KeyboardInterrupt from error
+            raise
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise GraphriseError(
+                f"{run}: a loader worker ended ({error}; out of memory?); go on with `graphrise "
+                f"train --resume {run}`"
+            ) from error
+        finally:
+            if trainer.is_global_zero:
+                data.notes += list_bad_images(run, data.graph, data.reader, module.bad_images)
+        if keeper.stop.received is not None and module.fraction() < 1:
+            _stopped(run, keeper)
+        trainer.save_checkpoint(run / "checkpoint" / "last.ckpt")
+        if not isinstance(module.head, FullSoftmax):
+            group = dist.group.WORLD if world()[1] > 1 else None
+            save_table(module.head.table, run / "labels", overwrite=True, group=group)
 
 
-def _fit(trainer: lightning.Trainer, module: GraphRise, data: TrainingData) -> None:
-    """Fit; Ctrl-C stays a KeyboardInterrupt, which Lightning turns into an exit with code 1."""
-    try:
-        trainer.fit(module, train_dataloaders=data.train_dataloader(), weights_only=True)
-    except SystemExit as error:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from error
-        raise
+def _stopped(run: Path, keeper: Checkpoints) -> None:
+    message = f"{run}: stopped; go on with `graphrise train --resume {run}`"
+    if keeper.stop.received == signal.SIGINT:
+        raise KeyboardInterrupt(message)
+    raise Stopped(message)

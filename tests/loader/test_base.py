@@ -1,5 +1,6 @@
 """From drawn edges to a batch: who is in it, where embeddings come from, and the sweep."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,10 @@ class Given(EdgeSampler):
 
 @pytest.fixture
 def graph(make):
-    """All pairs of seven nodes."""
-    return make.made_graph(7, [(u, v, 1.0) for u in range(7) for v in range(u)])
+    """All pairs of seven nodes; the bits of an edge's kind are those of the sum of its ends."""
+    graph = make.made_graph(7, [(u, v, 1.0) for u in range(7) for v in range(u)])
+    kind = np.repeat(np.arange(7), 6) + graph.col
+    return dataclasses.replace(graph, kind=kind.astype(np.uint8))
 
 
 # Seeds 4 and 2, other 5. Edges: 4-2 inside, 4-6 twice, 2-0 out, 5-4 inside, 5-6 out.
@@ -66,6 +69,7 @@ def test_encoded_neighbours(graph, neighbors, forward):
         "num_forward": forward,
         "num_seed_edges": 4,
         "edge_coefficient": [1, 2, 3, 4, 5, 6],
+        "edge_kind": [6, 10, 10, 2, 9, 11],
     }
 
 
@@ -78,9 +82,11 @@ def test_neighbours_from_the_bank_unless_they_are_here(graph):
         "num_forward": 0,
         "num_seed_edges": 1,
         "edge_coefficient": [1, 5],
+        "edge_kind": [6, 9],
         "bank_row": [0, 0, 1, 2],
         "bank_node": [6, 6, 0, 6],
         "bank_coefficient": [2, 3, 4, 6],
+        "bank_kind": [10, 10, 2, 11],
         "num_seed_bank": 3,
     }
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphrise.errors import ConfigError
 from graphrise.graph import pages
-from graphrise.graph.store import COCLICK, KNN, open_graph, save_graph
-from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows, kind_mask
+from graphrise.graph.store import open_graph, save_graph
+from graphrise.loader.rows import AllowedRows, Rows, draw_from_rows
 from graphrise.ops.counter_random import counter_bits
 
 
@@ -66,17 +65,6 @@ def test_a_mapped_graph_gives_the_same(make, graphs, tmp_path, monkeypatch, few,
         one, other = mapped.of(nodes), AllowedRows(graph, mask).of(nodes)
         for name in ("row", "edge", "col", "weight"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-
-
-def test_masks_are_the_bits_of_the_names(make):
-    graph = make.made_graph(2, [])
-    assert kind_mask(graph, None) is None
-    assert kind_mask(graph, ("knn",)) == KNN
-    assert kind_mask(graph, ("knn", "coclick", "knn")) == KNN | COCLICK
-    with pytest.raises(ConfigError, match=r"edges\.kinds: likes is no kind.*coclick, given, knn"):
-        kind_mask(graph, ("likes", "knn"))
-    with pytest.raises(ConfigError, match=r"edges\.kinds: none is no kind"):
-        kind_mask(graph, ())
 
 
 def rows_of(*weights):

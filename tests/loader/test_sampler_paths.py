@@ -142,7 +142,7 @@ def test_a_loader_without_the_edge_list_gives_the_same_batches(both, workers):
     assert len(found) == len(expected) == 4
     for a, b in zip(found, expected, strict=True):
         # What to_data alone brings: attributes of the whole graph.
-        assert set(b.keys()) - set(a.keys()) == {"y", "labelled_mask", "edge_kind", "edge_weight"}
+        assert set(b.keys()) - set(a.keys()) == {"y", "labelled_mask", "edge_weight"}
         for key in a.keys():  # noqa: SIM118  (PyG iterates over pairs)
             assert torch.equal(torch.as_tensor(a[key]), torch.as_tensor(b[key])), key
         assert a.edge_index.size(1) == a.edge_coefficient.numel() > 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphrise.config import BankConfig, GraphConfig
+from graphrise.config import AdversarialConfig, BankConfig, GraphConfig
 from graphrise.errors import ConfigError
 from graphrise.graph.build import build_graph
 from graphrise.nn.encoder import load_encoder
@@ -134,3 +134,39 @@ def test_an_unknown_kind_leaves_no_folder(fit, tmp_path):
         with pytest.raises(ConfigError, match="likes is no kind of edge; the graph knows coclick"):
             fit(tmp_path / "r", edges={"alpha": 1.0, "sampler": sampler, "kinds": ("likes",)})
         assert not (tmp_path / "r").exists()
+
+
+def test_an_unknown_factor_leaves_no_folder(fit, tmp_path):
+    with pytest.raises(ConfigError, match=r"edges\.alpha_by_kind: likes is no kind of edge"):
+        fit(tmp_path / "r", edges={"alpha": 1.0, "alpha_by_kind": {"likes": 2.0}})
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_bank_keeps_what_is_compared(fit, tmp_path):
+    bank = BankConfig(dtype="float32", sweep_every=1)
+    edges = {"alpha": 0.5, "embeddings": "bank", "bank": bank, "of": "unnormalized"}
+    fit(tmp_path / "r", edges=edges, train={"passes": 60})
+    checkpoint = torch.load(tmp_path / "r" / "checkpoint" / "last.ckpt", weights_only=True)
+    lengths = checkpoint["state_dict"]["bank.table"].norm(dim=1)
+    assert not torch.allclose(lengths, torch.ones_like(lengths), atol=0.01)
+
+
+def test_predictions_of_many_labels_leave_no_folder(fit, tmp_path, monkeypatch):
+    from graphrise.config import head
+
+    monkeypatch.setattr(head, "FULL_UP_TO", 2)
+    edges = {"alpha": 1.0, "of": "predictions"}
+    with pytest.raises(ConfigError, match=r"edges\.of=predictions needs a softmax over all labels"):
+        fit(tmp_path / "r", edges=edges, head={"num_negatives": 2})
+    assert not (tmp_path / "r").exists()
+
+
+def test_neighbours_on_labels_and_adversarial_ones(fit, tmp_path):
+    edges = {"label_alpha": 0.5, "adversarial": AdversarialConfig(kind="fgsm"), "alpha_start": 0.5}
+    result, seen = fit(tmp_path / "r", edges=edges, train={"passes": 60})
+    late = {"adversarial_loss", "adversarial_label_loss"}
+    assert not late & set(result.curve[0])
+    assert {"edge_loss", "edge_label_loss", *late} <= set(result.curve[-1])
+    # Two passes a labelled image from half of the budget on.
+    encoded = sum(count for count, _, _ in seen)
+    assert encoded < result.passes < encoded + 2 * 3 * len(seen)

@@ -93,7 +93,62 @@ def test_each_term_has_its_own_weight(module):
         module.config = dataclasses.replace(module.config, edges=edges)
         total = LABEL + alpha * want["edge"] + unlabelled * want["edge_unlabelled"]
         assert module.training_step(batch, 0).item() == pytest.approx(total, rel=1e-5)
-    assert set(module.latest) == {"label_loss", "edge_loss", "edge_unlabelled_loss"}
+    assert set(module.latest) == {"label_loss", "edge_loss", "edge_unlabelled_loss", "loss"}
+
+
+def with_edges(module, **edges):
+    changed = dataclasses.replace(module.config.edges, **edges)
+    module.config = dataclasses.replace(module.config, edges=changed)
+    return module
+
+
+def test_the_total_weighs_every_term(module):
+    names = ("label", "edge", "edge_unlabelled", "edge_label", "adversarial", "adversarial_label")
+    terms = {name: torch.tensor(10.0**place) for place, name in enumerate(names)}
+    with_edges(module, alpha_unlabelled=0.2, label_alpha=0.3)
+    # Adversarial neighbours weigh 1 if there are any.
+    want = 1 + 0.5 * 10 + 0.2 * 100 + 0.3 * 1000 + 1.0 * 10_000 + 0.3 * 100_000
+    assert module.total(terms).item() == pytest.approx(want)
+    few = {"label": terms["label"], "edge_label": terms["edge_label"]}
+    assert module.total(few).item() == pytest.approx(1 + 0.3 * 1000)
+    # Parts for the log are no terms.
+    assert module.total(few | {"edge/knn": terms["edge"]}).item() == pytest.approx(301)
+
+
+def test_the_total_follows_the_budget(module):
+    with_edges(module, alpha_start=0.25, alpha_ramp=0.5, label_alpha=1.0)
+    terms = {"label": torch.tensor(1.0), "edge": torch.tensor(2.0), "edge_label": torch.tensor(4.0)}
+    budget = module.config.train.passes
+    for used, ramp in ((0, 0), (budget / 4, 0), (budget / 2, 0.5), (budget, 1)):
+        module.passes = used
+        assert module.total(terms).item() == pytest.approx(1 + ramp * (0.5 * 2 + 4))
+
+
+def test_a_term_of_no_weight_is_not_even_looked_at(module):
+    terms = {"label": torch.tensor(1.0), "edge": torch.tensor(math.nan)}
+    assert with_edges(module, alpha=0.0, alpha_unlabelled=1.0).total(terms).item() == 1
+    assert with_edges(module, alpha=1.0, alpha_start=0.5).total(terms).item() == 1
+
+
+def test_edges_between_labelled_images_may_weigh_alone(module):
+    # The sampler's factor makes those to others 0.
+    with_edges(module, alpha=0.0, alpha_labelled=0.25)
+    terms = {"label": torch.tensor(1.0), "edge": torch.tensor(8.0)}
+    assert module.total(terms).item() == 3
+
+
+def test_parts_by_kind_are_logged_with_the_others(module):
+    batch = batch_of([(0, 2), (1, 0), (1, 2)], [1.0, 0.5, 0.5])
+    batch.edge_kind = torch.tensor([1, 4, 5])
+    first, second, third = 9.0, 0.5 * LOG2**2, 0.5 * (LOG2**2 + 9)
+    want = {"edge_loss/coclick": (first + third) / 2, "edge_loss/knn": (second + third) / 2}
+    for every, parts in ((2, {}), (1, want)):
+        watch = dataclasses.replace(module.config.watch, every=every)
+        module.config = dataclasses.replace(module.config, watch=watch)
+        module.training_step(batch, 0)
+        logged = {name: v.item() for name, v in module.latest.items() if "/" in name}
+        assert logged == pytest.approx(parts, rel=1e-5)
+    assert module.latest["edge_loss"].item() == pytest.approx((first + second + third) / 2)
 
 
 def test_without_drawn_edges_the_loss_is_the_label_loss(module):

@@ -19,3 +19,6 @@ from graphrise.nn.heads.table_files import save_table as save_table
 from graphrise.nn.heads.table_maps import mapped_copy as mapped_copy
 from graphrise.nn.heads.table_maps import mapped_table as mapped_table
 from graphrise.nn.heads.table_maps import open_table as open_table
+from graphrise.nn.heads.views import Views as Views
+
+LabelHead = FullSoftmax | SampledSoftmax | ShardedSoftmax

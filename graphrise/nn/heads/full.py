@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from graphrise.errors import ConfigError
+from graphrise.nn.heads.best import best_of
 from graphrise.nn.heads.logits import LogitRule
+from graphrise.nn.heads.views import Views, mean_and_sums
 from graphrise.ops.cross_entropy import soft_cross_entropy
 from graphrise.ops.linear_cross_entropy import linear_cross_entropy
 
@@ -54,34 +56,71 @@ class FullSoftmax(nn.Module):
         """Logits `[B, C]` of embeddings `[B, D]`, without margin."""
         return self.rule.all(z, self.weight, self.bias)
 
-    def forward(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        """Mean over the images of `- sum_k q_k log p_k`.
+    @torch.no_grad()
+    def top_labels(self, z: Tensor, k: int, block: int = 1 << 16) -> tuple[Tensor, Tensor]:
+        """The k labels of the largest logits, over blocks of labels.
 
         Args:
             z: Embeddings `[B, D]`.
-            row: int64 `[E]`, image of each label entry.
-            index: int64 `[E]`, its label; an image has a label once.
-            weight: float32 `[E]`, its share.
+            k: At most C.
+            block: Labels at a time; the memory is that of `[B, block]` logits.
 
         Returns:
-            Scalar loss.
+            Logits float `[B, k]`, falling, and labels int64 `[B, k]`.
+
+        Raises:
+            ConfigError: k is out of range.
+        """
+        count = len(self.weight)
+        if not 1 <= k <= count:
+            raise ConfigError(f"top_labels: k must be in 1..{count}, got {k}")
+
+        def logits(first: int) -> Tensor:
+            part = slice(first, first + block)
+            bias = None if self.bias is None else self.bias[part]
+            return self.rule.all(z, self.weight[part], bias)
+
+        parts = ((at, logits(at)) for at in range(0, count, block))
+        return best_of(parts, k, z.new_empty(len(z), 0))
+
+    def forward(
+        self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor, views: Views | None = None
+    ) -> Tensor:
+        """Mean over the images of `- sum_k q_k log p_k`.
+
+        Args:
+            z: Embeddings `[B, D]`; with views `[B + V, D]`.
+            row: int64 `[E]` in `[0, B)`, image of each label entry.
+            index: int64 `[E]`, its label; an image has a label once.
+            weight: float32 `[E]`, its share; an image's shares sum to 1, or it has none and loss 0.
+            views: Further embeddings that are trained on the images' labels.
+
+        Returns:
+            Scalar loss; with views `[1 + T]`: that loss, and the views' weighted sums over B.
 
         Raises:
             DataError: An entry is out of range, where the logits are not held.
         """
+        if views is not None:
+            row, entry = views.entries(row, len(z) - len(views.image))
+            index, weight = index[entry], weight[entry]
         if self.rule.margin is None and len(z) * len(self.weight) >= _LARGE:
-            return self._unheld(z, row, index, weight)
+            losses = self._unheld(z, row, index, weight)
+        else:
+            losses = self._held(z, row, index, weight)
+        return mean_and_sums(losses, views)
+
+    def _held(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         logits = self.logits(z)
         if self.rule.margin is not None:
             half = logits.dtype in (torch.float16, torch.bfloat16)
             logits = logits.float() if half else logits
             logits = logits.index_put((row, index), self.rule.own(logits[row, index]))
-        return soft_cross_entropy(logits, row, index, weight, self.smoothing).mean()
+        return soft_cross_entropy(logits, row, index, weight, self.smoothing)
 
     def _unheld(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
             z, labels, bias = self.rule.factors(z.to(self.weight.dtype), self.weight, self.bias)
-            losses = linear_cross_entropy(
+            return linear_cross_entropy(
                 z, labels, row, index, weight, bias=bias, smoothing=self.smoothing
             )
-        return losses.mean()

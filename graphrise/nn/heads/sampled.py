@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from graphrise.errors import ConfigError, DataError
+from graphrise.nn.heads.best import best_of
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.negatives import Drawn, Negatives, Uniform
 from graphrise.nn.heads.table import LabelTable
+from graphrise.nn.heads.views import Views, mean_and_sums
 from graphrise.ops.sampled_cross_entropy import sampled_cross_entropy
 
 
@@ -67,19 +69,23 @@ class SampledSoftmax(nn.Module):
             labels = self.table.gather(everything, z.device)
         return self.rule.all(z.to(labels.dtype), labels)
 
-    def forward(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor, views: Views | None = None
+    ) -> Tensor:
         """Mean over the images of `- sum_k q_k log p_k`, on the labels of this step's sample.
 
         In training mode every call is a step and has a sample of its own.
 
         Args:
-            z: Embeddings `[B, D]`.
+            z: Embeddings `[B, D]`; with views `[B + V, D]`.
             row: int64 `[E]` in `[0, B)`, image of each label entry.
             index: int64 `[E]` in `[0, C)`, its label; an image has a label once.
             weight: float `[E]`, its share; an image's shares sum to 1, or it has none and loss 0.
+            views: Further embeddings that are trained on the images' labels, on the same sample.
 
         Returns:
-            Scalar loss, float32 (float64 with such a table).
+            Scalar loss, float32 (float64 with such a table); with views `[1 + T]`: that loss, and
+            the views' weighted sums over B.
 
         Raises:
             DataError: A label is out of range.
@@ -94,6 +100,9 @@ class SampledSoftmax(nn.Module):
         if self.training:
             self.step += 1
         rows, own, count = chosen(drawn, index, corrected=self._corrected)
+        if views is not None:
+            row, entry = views.entries(row, len(z) - len(views.image))
+            own, weight = own[entry], weight[entry]
         # Not under autocast: the products are small, and a sum of thousands of exponentials is not.
         with torch.autocast(z.device.type, enabled=False):
             labels = self.table.gather(rows, z.device)
@@ -111,7 +120,7 @@ class SampledSoftmax(nn.Module):
                 smoothing=self.smoothing,
                 num_labels=self.table.num_labels,
             )
-        return losses.mean() if losses.numel() else losses.sum()
+        return mean_and_sums(losses, views)
 
     @torch.no_grad()
     def top_labels(self, z: Tensor, k: int, block: int = 1 << 16) -> tuple[Tensor, Tensor]:
@@ -204,15 +213,11 @@ def best_labels(
     Returns:
         Logits float `[B, k]`, falling, and rows int64 `[B, k]`.
     """
-    best = z.new_empty(len(z), 0, dtype=table.state.dtype)
-    label = torch.empty(len(z), 0, dtype=torch.long, device=z.device)
-    for first in range(0, table.num_labels, block):
+
+    def logits(first: int) -> Tensor:
         last = min(first + block, table.num_labels)
-        rows = torch.arange(first, last, device=table.weight.device)
-        labels = table.gather(rows, z.device)
-        logits = rule.all(z.to(labels.dtype), labels)
-        every = rows.to(z.device).expand_as(logits)
-        joined, names = torch.cat((best, logits), 1), torch.cat((label, every), 1)
-        best, at = joined.topk(min(k, joined.size(1)), dim=1)
-        label = names.gather(1, at)
-    return best, label
+        labels = table.gather(torch.arange(first, last, device=table.weight.device), z.device)
+        return rule.all(z.to(labels.dtype), labels)
+
+    none = z.new_empty(len(z), 0, dtype=table.state.dtype)
+    return best_of(((at, logits(at)) for at in range(0, table.num_labels, block)), k, none)

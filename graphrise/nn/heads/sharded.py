@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphrise.errors import ConfigError, DataError
+from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.heads.collectives import (
     add_up,
     gather_embeddings,
@@ -18,6 +19,7 @@ from graphrise.nn.heads.negatives import Negatives
 from graphrise.nn.heads.sampled import best_labels, chosen
 from graphrise.nn.heads.shard_rows import shard_rows
 from graphrise.nn.heads.table import LabelTable
+from graphrise.nn.heads.views import Views, mean_and_sums
 from graphrise.ops.sampled_cross_entropy import joined_losses, sampled_sums
 
 _WRONG = (
@@ -93,52 +95,67 @@ class ShardedSoftmax(nn.Module):
         self.rule, self.smoothing = rule or LogitRule(), smoothing
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor, views: Views | None = None
+    ) -> Tensor:
         """Mean over the images of all ranks of `- sum_k q_k log p_k`.
 
         In training mode every call is a step and has a sample of its own.
 
         Args:
-            z: Embeddings `[B, D]` of this rank's images; B may be 0 and differ between ranks.
+            z: Embeddings `[B, D]` of this rank's images; B may be 0 and differ between ranks. With
+                views `[B + V, D]`.
             row: int64 `[E]` in `[0, B)`, image of each label entry.
             index: int64 `[E]` in `[0, C)`, its label, whoever owns it.
             weight: float `[E]`, its share; an image's shares sum to 1, or it has none and loss 0.
+            views: Further embeddings that are trained on the labels of this rank's images; V may be
+                0 and differ, but either all ranks have views, of one T, or none has.
 
         Returns:
-            Scalar loss, float32 (float64 with such tables), equal on all ranks.
+            Scalar loss, float32 (float64 with such tables), equal on all ranks; with views
+            `[1 + T]`: that loss, and the weighted sums of all views over the images of all ranks.
 
         Raises:
-            ConfigError: The ranks are at different steps.
+            ConfigError: The ranks are at different steps, or not all have views.
             DataError: Shapes do not fit, or a row or a label is out of range, on any rank.
         """
-        images, entries, learn = self._agree(z, row, index, weight)
+        images, entries, counts, learn = self._agree(z, row, index, weight, views)
         dtype = self.table.state.dtype
         z = z.to(dtype)
         # A rank without images has perhaps no encoder pass, but the backward pass must reach it.
         z = z if z.requires_grad or not learn else z.detach().requires_grad_()
-        z = gather_embeddings(z, images)
         offset = sum(images[: world()[0]])
         row, index = gather_rows(torch.stack((row + offset, index), 1).to(z.device), entries).T
         weight = gather_rows(weight.to(z), entries)
+        z, rest = z[: images[world()[0]]], z[images[world()[0]] :]
+        z = gather_embeddings(z, images)
         drawn = self.negatives.draw(int(self.step), index)
         if self.training:
             self.step += 1
+        if views is not None:
+            image = gather_rows((views.image + offset).to(z.device), counts)
+            views = Views(image, gather_rows(views.weight.to(z), counts))
+            row, entry = views.entries(row, len(z))
+            z = torch.cat((z, gather_embeddings(rest, counts)))
+            index, weight = index[entry], weight[entry]
         labels, own, count = chosen(drawn, index, corrected=self._corrected)
         # Not under autocast, as in SampledSoftmax.
         with torch.autocast(z.device.type, enabled=False):
             losses = self._losses(z, labels, count.to(dtype), row, own, weight)
-        return losses.mean() if losses.numel() else losses.sum()
+        return mean_and_sums(losses, views)
 
     def _agree(
-        self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor
-    ) -> tuple[list[int], list[int], bool]:
-        """Images and entries of each rank, and whether one wants a gradient of its embeddings."""
+        self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor, views: Views | None
+    ) -> tuple[list[int], list[int], list[int], bool]:
+        """Images, entries and views of each rank; whether one wants a gradient of embeddings."""
         learn = torch.is_grad_enabled() and z.requires_grad
-        wrong = self._wrong(z, row, index, weight)
-        mine = [len(z), row.numel(), wrong, learn, int(self.step)]
+        count, sums = (0, -1) if views is None else views.weight.shape
+        images = len(z) - count
+        wrong = self._wrong(z, images, row, index, weight)
+        mine = [images, row.numel(), count, sums, wrong, learn, int(self.step)]
         ranks = world()[1]
         heads = gather_rows(torch.tensor([mine], device=z.device), [1] * ranks)
-        images, entries, wrongs, learns, steps = heads.T.tolist()
+        all_images, entries, counts, all_sums, wrongs, learns, steps = heads.T.tolist()
         for rank, of in enumerate(wrongs):
             if of:
                 raise DataError(f"sharded softmax: {_WRONG[of]}; they are not on rank {rank}")
@@ -147,9 +164,14 @@ class ShardedSoftmax(nn.Module):
                 f"sharded softmax: the ranks are at steps {steps} and would draw different "
                 "samples; load the same checkpoint on all and call the head equally often"
             )
-        return images, entries, any(learns)
+        if len(set(all_sums)) > 1:
+            raise ConfigError(
+                "sharded softmax: some ranks have views and others none, or of other sums; give "
+                "all of them views, empty ones where there are none"
+            )
+        return all_images, entries, counts, any(learns)
 
-    def _wrong(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> int:
+    def _wrong(self, z: Tensor, images: int, row: Tensor, index: Tensor, weight: Tensor) -> int:
         """Which of `_WRONG` this rank's input is."""
         flat = row.dim() == 1 and row.shape == index.shape == weight.shape
         if not flat or z.dim() != 2 or z.size(1) != self.table.dim:
@@ -157,7 +179,7 @@ class ShardedSoftmax(nn.Module):
         if not row.numel():
             return 0
         # Elsewhere an image of another rank, or a label of nobody, would be meant: no error there.
-        if bool((row.min() < 0) | (row.max() >= len(z))):
+        if bool((row.min() < 0) | (row.max() >= images)):
             return 2
         return 3 if bool((index.min() < 0) | (index.max() >= self.negatives.num_labels)) else 0
 
@@ -241,16 +263,17 @@ def shard_bounds(num_labels: int, rank: int, world_size: int) -> tuple[int, int]
 
 
 def ignore_tables(module: nn.Module) -> None:
-    """Tell DistributedDataParallel to leave alone the label tables that a module holds.
+    """Tell DistributedDataParallel to leave alone the tables that a module holds.
 
-    It copies rank 0's buffers to all ranks, which would overwrite slices or fail at their shapes.
+    It copies rank 0's buffers to all ranks, which would overwrite slices of labels or fail at their
+    shapes, and send a bank's embeddings around at every step.
 
     Args:
         module: What is going to be wrapped; names it already ignores stay ignored.
     """
     kept = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
     for path, part in module.named_modules():
-        if isinstance(part, LabelTable):
+        if isinstance(part, (LabelTable, EmbeddingBank)):
             kept |= {f"{path}.{name}" if path else name for name, _ in part.named_buffers()}
     # What DistributedDataParallel reads; torch has no public way to set it.
     module._ddp_params_and_buffers_to_ignore = sorted(kept)  # type: ignore[assignment]

@@ -22,6 +22,7 @@ def mixed_block(
     col: np.ndarray,
     weight: np.ndarray,
     rows: SparseRows,
+    own: float,
     power: float,
     top: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def mixed_block(
 
     def part(begin: int, end: int) -> None:
         index, share, _ = _mixed_rows(
-            begin, end, first, rowptr, col, weight, *rows, power, top, counts
+            begin, end, first, rowptr, col, weight, *rows, own, power, top, counts
         )
         found[begin] = index, share
 
@@ -47,7 +48,9 @@ def mixed_block(
 
 
 @compiled
-def _mixed_rows(begin, end, first, rowptr, col, weight, start, label, share, power, top, counts):
+def _mixed_rows(
+    begin, end, first, rowptr, col, weight, start, label, share, own, power, top, counts
+):
     slot, key, total = _table(_BITS, label.dtype)
     index = np.empty((end - begin) * min(top, 16), dtype=label.dtype)
     out = np.empty(index.size, dtype=share.dtype)
@@ -58,8 +61,9 @@ def _mixed_rows(begin, end, first, rowptr, col, weight, start, label, share, pow
         found = -1
         while True:
             found, some = _gather(
-                v, first, rowptr, col, weight, start, label, share, bits, slot, key, total, ahead
-            )
+                v, first, rowptr, col, weight, start, label, share, own, bits, slot, key, total,
+                ahead,
+            )  # fmt: skip
             touched += some
             if found >= 0:
                 break
@@ -83,22 +87,22 @@ def _table(bits, kind):
 
 
 @compiled
-def _gather(v, first, rowptr, col, weight, start, label, share, bits, slot, key, total, ahead):
+def _gather(v, first, rowptr, col, weight, start, label, share, own, bits, slot, key, total, ahead):
     """Sum a node's and its neighbours' entries by label; -1 if the table is too small."""
     mask, shift = np.uint64((1 << bits) - 1), np.uint64(64 - bits)
     most, found, touched = 1 << (bits - 1), 0, 0.0
     slot[: 1 << bits] = -1
-    # The own row is as a neighbour's of weight 1, before the others.
+    # The own row is as a neighbour's, before the others.
     for e in range(rowptr[v] - 1, rowptr[v + 1]):
-        u, w = np.int64(first + v), 1.0
+        u, w = np.int64(first + v), own
         if e >= rowptr[v]:
             if e >= ahead[0]:
                 touched += _touch(e, rowptr[-1], col, start, label, share, ahead)
             u, w = np.int64(col[e]), weight[e]
         for k in range(start[u], start[u + 1]):
-            own = label[k]
-            at = (np.uint64(own) * _GOLDEN) >> shift
-            while slot[at] >= 0 and key[slot[at]] != own:
+            name = label[k]
+            at = (np.uint64(name) * _GOLDEN) >> shift
+            while slot[at] >= 0 and key[slot[at]] != name:
                 at = (at + np.uint64(1)) & mask
             place = slot[at]
             if place >= 0:
@@ -106,7 +110,7 @@ def _gather(v, first, rowptr, col, weight, start, label, share, bits, slot, key,
             elif found == most:
                 return -1, touched
             else:
-                slot[at], key[found], total[found] = found, own, w * share[k]
+                slot[at], key[found], total[found] = found, name, w * share[k]
                 found += 1
     return found, touched
 

@@ -14,16 +14,21 @@ def propagate_sparse(
     rows: np.ndarray,
     *,
     steps: int = 1,
+    own: float = 1.0,
     power: float = 2.0,
     top: int = 8,
+    clamp: np.ndarray | None = None,
 ) -> np.ndarray:
     """One node and one neighbour after the other, on dense rows `[N, C]` -> `[N, C]`."""
     for _ in range(steps):
-        mixed = rows.astype(np.float64)
+        mixed = own * rows.astype(np.float64)
         for node in range(rowptr.size - 1):
             for edge in range(rowptr[node], rowptr[node + 1]):
                 mixed[node] += float(weight[edge]) * rows[col[edge]]
         rows = np.stack([sharpened(row, power, top) for row in mixed]) if mixed.size else mixed
+        if clamp is not None:
+            fixed = clamp.any(axis=1)
+            rows[fixed] = clamp[fixed]
     return rows
 
 

@@ -13,6 +13,7 @@ def mixed_block(
     col: np.ndarray,
     weight: np.ndarray,
     rows: SparseRows,
+    own: float,
     power: float,
     top: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,6 +25,7 @@ def mixed_block(
         col: `[E]`, their neighbours.
         weight: float64 `[E]`.
         rows: All nodes' rows.
+        own: Weight of a node's own row.
         power: Exponent.
         top: Entries kept a row.
 
@@ -32,12 +34,12 @@ def mixed_block(
     """
     count = rowptr.size - 1
     node = np.arange(count)
-    own, own_at = _entries(rows.rowptr, node + first)
+    mine, mine_at = _entries(rows.rowptr, node + first)
     edge, at = _entries(rows.rowptr, col)
-    row = np.concatenate((own, np.repeat(node, np.diff(rowptr))[edge]))
-    index = np.concatenate((rows.index[own_at], rows.index[at]))
+    row = np.concatenate((mine, np.repeat(node, np.diff(rowptr))[edge]))
+    index = np.concatenate((rows.index[mine_at], rows.index[at]))
     share = rows.weight[at].astype(np.float64) * weight[edge]
-    share = np.concatenate((rows.weight[own_at], share))
+    share = np.concatenate((rows.weight[mine_at].astype(np.float64) * own, share))
     if row.size == 0:
         return np.zeros(count, dtype=np.int64), index, share.astype(rows.weight.dtype)
     # Equal (node, label) entries are summed by runs of the sorted list.

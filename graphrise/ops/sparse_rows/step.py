@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from graphrise.ops.backend import Backend, choose
+from graphrise.ops.sparse_rows.clamp import put_back
 from graphrise.ops.sparse_rows.pages import let_go
 from graphrise.ops.sparse_rows.plain import mixed_block
 from graphrise.ops.sparse_rows.results import InFiles, InMemory, open_rows
@@ -32,16 +33,20 @@ class Step:
         rowptr: `[N + 1]`.
         col: `[E]`.
         weight: `[E]`.
+        own: Weight of a node's own row.
         power: Exponent.
         top: Entries kept a row.
+        clamp: Rows that take the place of new ones where they are not empty.
         backend: As asked for.
     """
 
     rowptr: np.ndarray
     col: np.ndarray
     weight: np.ndarray
+    own: float
     power: float
     top: int
+    clamp: SparseRows | None
     backend: Backend | None
 
     def in_memory(self, rows: SparseRows, progress: Progress | None) -> SparseRows:
@@ -68,7 +73,8 @@ class Step:
         rows = SparseRows(*(fixed(OP, a, (a.dtype.name,)) for a in rows))
         for first, last in blocks(self.rowptr, rows.index.size / max(1, nodes)):
             rowptr, col, weight = self._block(first, last)
-            results.add(*mixed(first, rowptr, col, weight, rows, self.power, self.top))
+            found = mixed(first, rowptr, col, weight, rows, self.own, self.power, self.top)
+            results.add(*(found if self.clamp is None else put_back(first, *found, self.clamp)))
             end = int(self.rowptr[last])
             for array, until in ((self.col, end), (self.weight, end), (self.rowptr, last)):
                 let_go(array, until)

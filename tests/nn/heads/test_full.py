@@ -48,6 +48,26 @@ def test_no_label_is_refused():
     assert FullSoftmax(4, 1)(torch.ones(2, 4), *no_entries()).item() == 0
 
 
+@pytest.mark.parametrize("block", [1, 7, 30, 1 << 16])
+@pytest.mark.parametrize("scale", [None, 5.0])
+def test_top_labels_are_those_of_the_logits(scale, block):
+    torch.manual_seed(0)
+    head = FullSoftmax(4, 30, rule=LogitRule(scale=scale))
+    if head.bias is not None:
+        torch.nn.init.normal_(head.bias)
+    z = torch.randn(6, 4, requires_grad=True)
+    for k in (1, 5, 30):
+        score, label = head.top_labels(z, k, block)
+        want = head.logits(z).topk(k, dim=1)
+        torch.testing.assert_close(score, want.values)
+        assert torch.equal(label, want.indices)
+        assert not score.requires_grad
+    assert head.top_labels(z[:0], 3, block)[1].shape == (0, 3)
+    for k in (0, 31):
+        with pytest.raises(ConfigError, match=rf"k must be in 1..30, got {k}"):
+            head.top_labels(z, k)
+
+
 def no_entries():
     none = torch.empty(0, dtype=torch.long)
     return none, none, torch.empty(0)

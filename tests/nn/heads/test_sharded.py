@@ -31,6 +31,7 @@ from graphrise.nn.heads import (
     SampledSoftmax,
     ShardedSoftmax,
     Uniform,
+    Views,
     ignore_tables,
     shard_bounds,
 )
@@ -168,6 +169,58 @@ def check_single_precision_is_as_exact(rank, world):
         assert loss.dtype == torch.float32
         error = (one(z, row, index, weight) - want).abs()
         assert (loss - want).abs() <= error + 1e-6
+
+
+def views_of(part, seed):
+    """For a rank's images some views, with repetition, and two weights of each."""
+    generator = torch.Generator().manual_seed(seed)
+    images = len(part[0])
+    count = int(torch.randint(0, 5, (), generator=generator)) if images else 0
+    image = torch.randint(0, max(images, 1), (count,), generator=generator)
+    weight = torch.rand(count, 2, generator=generator, dtype=torch.float64)
+    z = torch.randn(count, DIM, generator=generator, dtype=torch.float64)
+    return z, Views(image, weight)
+
+
+def check_views(rank, world):
+    for sizes in (SIZES[:world], [0, *SIZES[1:world]]):
+        parts = batch(sizes)
+        more = [views_of(part, seed=20 + of) for of, part in enumerate(parts)]
+        before = [sum(sizes[:of]) for of in range(world)]
+        image = torch.cat([v.image + first for (_, v), first in zip(more, before, strict=True)])
+        everything = Views(image, torch.cat([v.weight for _, v in more]))
+        mine = slice(*shard_bounds(LABELS, rank, world))
+        for make, options in HEADS.values():
+            one, head = single(make(), **options), shard(rank, world, make(), **options)
+            whole, *entries = joined(parts)
+            whole = torch.cat((whole, *(z for z, _ in more))).requires_grad_()
+            want = one(whole, *entries, everything)
+            want.sum().backward()
+            z, *own = parts[rank]
+            here = torch.cat((z, more[rank][0])).requires_grad_()
+            losses = head(here, *own, more[rank][1])
+            losses.sum().backward()
+            torch.testing.assert_close(losses, want, rtol=0, atol=1e-10)
+            assert whole.grad is not None
+            assert here.grad is not None
+            images, rest = whole.grad[: sum(sizes)], whole.grad[sum(sizes) :]
+            part = (
+                images.split(sizes)[rank],
+                rest.split([len(z) for z, _ in more])[rank],
+            )
+            torch.testing.assert_close(here.grad / world, torch.cat(part), rtol=0, atol=1e-10)
+            torch.testing.assert_close(
+                dense(head.table), dense(one.table)[mine], rtol=0, atol=1e-10
+            )
+
+
+def check_views_of_some_ranks_only(rank, world):
+    parts = batch(SIZES[:world])
+    z, views = views_of(parts[rank], seed=1)
+    head = shard(rank, world, Uniform(LABELS, 4))
+    some = (torch.cat((parts[rank][0], z)), *parts[rank][1:], views)
+    with pytest.raises(ConfigError, match="some ranks have views and others none"):
+        head(*(parts[rank] if rank == 0 else some))
 
 
 def check_large_logits(rank, world):

@@ -68,16 +68,17 @@ def valid(rows, top, like):
     nodes=st.integers(1, 40),
     edges=st.integers(0, 200),
     kinds=st.sampled_from(KINDS),
+    own=st.sampled_from([0.0, 1.0, 2.5]),
     power=st.sampled_from([0.5, 1.0, 2.0, 3.7]),
 )
-def test_equals_scipy(backend, seed, nodes, edges, kinds, power):
+def test_equals_scipy(backend, seed, nodes, edges, kinds, own, power):
     sparse = pytest.importorskip("scipy.sparse")
     (rowptr, col, weight), rows = made(seed, nodes, edges, kinds=kinds, edge=kinds[1])
-    got = propagate_sparse(rowptr, col, weight, rows, power=power, top=30, backend=backend)
+    got = propagate_sparse(rowptr, col, weight, rows, own=own, power=power, top=30, backend=backend)
     valid(got, 30, rows)
     graph = sparse.csr_array((weight.astype(float), col, rowptr), (nodes, nodes))
     q = sparse.csr_array((rows.weight.astype(float), rows.index, rows.rowptr), (nodes, 30))
-    want = (q + graph @ q).power(power).toarray()
+    want = (own * q + graph @ q).power(power).toarray()
     want /= np.maximum(want.sum(axis=1, keepdims=True), 1e-300)
     precise = kinds[1] is np.float64
     np.testing.assert_allclose(dense(got, 30), want, rtol=1e-13 if precise else 1e-6)
@@ -90,21 +91,26 @@ def test_equals_scipy(backend, seed, nodes, edges, kinds, power):
     kinds=st.sampled_from(KINDS),
     edge=st.sampled_from([np.float32, np.float64]),
     steps=st.integers(0, 3),
+    own=st.sampled_from([0.0, 1.0, 0.3]),
+    clamped=st.booleans(),
     top=st.sampled_from([1, 2, 5, 10**9]),
     block=st.integers(1, 60),
 )
-def test_equals_dense_loops(backend, seed, kinds, edge, steps, top, block):
+def test_equals_dense_loops(backend, seed, kinds, edge, steps, own, clamped, top, block):
     graph, rows = made(seed, kinds=kinds, edge=edge)
+    clamp = made(seed + 1, kinds=kinds)[1] if clamped else None
+    how = {"steps": steps, "own": own, "top": top}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, "BLOCK_ENTRIES", block)
-        got = propagate_sparse(*graph, rows, steps=steps, top=top, backend=backend)
-    want = truth(*graph, dense(rows, 30), steps=steps, top=top)
+        got = propagate_sparse(*graph, rows, **how, clamp=clamp, backend=backend)
+    want = truth(*graph, dense(rows, 30), **how, clamp=None if clamp is None else dense(clamp, 30))
     np.testing.assert_allclose(dense(got, 30), want, rtol=1e-5, atol=1e-9)
-    if steps:
-        valid(got, top, rows)
-        same(got, propagate_sparse(*graph, rows, steps=steps, top=top, backend=backend))
-    else:
+    if steps == 0:
         same(got, rows)
+        return
+    same(got, propagate_sparse(*graph, rows, **how, clamp=clamp, backend=backend))
+    if clamp is None:
+        valid(got, top, rows)
 
 
 @backends
@@ -172,6 +178,20 @@ def test_among_equals_the_lowest_labels(backend, top, left):
     graph = (csr([19] + [0] * 19), np.arange(1, 20, dtype=np.int32), np.ones(19, dtype=np.float32))
     got = propagate_sparse(*graph, rows, top=top, backend=backend)
     assert got.index[: got.rowptr[1]].tolist() == left
+
+
+@backends
+def test_clamped_rows_are_put_back_whole(backend):
+    # More labels than `top`, in any order, one of them twice.
+    rows = SparseRows(csr([0, 1]), np.array([4]), np.array([1.0]))
+    clamp = SparseRows(csr([0, 3]), np.array([7, 2, 7]), np.array([0.5, 0.25, 0.25]))
+    graph = (csr([1, 1]), np.array([1, 0]), np.array([1.0, 1.0]))
+    how: dict[str, Any] = {"own": 0.5, "top": 1, "clamp": clamp, "backend": backend}
+    for steps, seen in ((1, [4]), (2, [7])):
+        got = propagate_sparse(*graph, rows, steps=steps, **how)
+        assert got.index.tolist() == [*seen, 7, 2, 7]
+        assert got.weight.tolist() == [1, 0.5, 0.25, 0.25]
+        assert got.rowptr.tolist() == [0, 1, 4]
 
 
 @backends
@@ -245,11 +265,12 @@ def test_mapped_in_and_out(backend, steps, tmp_path, monkeypatch):
         weight,
         SparseRows(*mapped[3:]),
         steps=steps,
+        clamp=rows,
         folder=tmp_path / "new" / "rows",
         backend=backend,
         progress=lambda done, of: calls.append((done, of)),
     )
-    same(got, propagate_sparse(*graph, rows, steps=steps, backend=backend))
+    same(got, propagate_sparse(*graph, rows, steps=steps, clamp=rows, backend=backend))
     same(got, open_rows(tmp_path / "new" / "rows"))
     assert not isinstance(got.index, np.memmap)
     assert not got.index.flags.writeable
@@ -316,6 +337,24 @@ def spoiled(array, at, value):
         ({"power": np.nan}, ConfigError, "power must be above 0"),
         ({"top": 0}, ConfigError, "top at least 1, got 2.0, 0"),
         ({"steps": -1}, ConfigError, "steps must be at least 0, got -1"),
+        ({"own": -0.5}, ConfigError, "own must be finite and at least 0, got -0.5"),
+        ({"own": np.inf}, ConfigError, "own must be finite"),
+        ({"own": np.nan}, ConfigError, "own must be finite"),
+        (
+            {"clamp": lambda g, r: r._replace(rowptr=np.append(r.rowptr, r.rowptr[-1]))},
+            ConfigError,
+            "clamp of 41 nodes on a graph of 40 nodes",
+        ),
+        (
+            {"clamp": lambda g, r: r._replace(weight=spoiled(r.weight, 3, -1))},
+            DataError,
+            r"clamp.weight\[3\] is -1",
+        ),
+        (
+            {"clamp": lambda g, r: r._replace(index=r.index.astype(np.int64))},
+            ConfigError,
+            "clamp.index is int64, rows.index int32",
+        ),
         ({"col": lambda g, r: spoiled(g[1], 9, 40)}, DataError, r"col\[9\] is 40.* \[0, 40\)"),
         ({"col": lambda g, r: spoiled(g[1], 150, -1)}, DataError, r"col\[150\] is -1"),
         ({"col": lambda g, r: g[1][:-1]}, DataError, "160; of 159 entries of col"),
