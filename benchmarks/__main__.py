@@ -7,7 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import decode, graph, head, heads, loader, neighbors, ops, resume, spread, train
+from benchmarks import (
+    decode,
+    graph,
+    head,
+    heads,
+    loader,
+    neighbors,
+    ops,
+    rate,
+    resume,
+    spread,
+    train,
+)
 from benchmarks.rows import Row, show, write_csv, write_jsonl
 from graphrise.errors import GraphriseError
 
@@ -49,6 +61,10 @@ def _heads(args: argparse.Namespace) -> list[Row]:
 
 def _resume(args: argparse.Namespace) -> list[Row]:
     return resume.run(args.out, args.kills, args.passes)
+
+
+def _rate(args: argparse.Namespace) -> list[Row]:
+    return rate.run(args.out, args.only, args.passes, args.repetitions)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -117,7 +133,13 @@ def _parser() -> argparse.ArgumentParser:
     eight.add_argument("--kills", type=int, default=20)
     eight.add_argument("--passes", type=int, default=6_000, help="encoder passes of a run")
     eight.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    for case in (one, two, three, four, five, six, seven, eight, *_op_parsers(cases)):
+    nine = cases.add_parser("rate", help="images a second of whole runs, against a bare loop")
+    nine.set_defaults(run=_rate)
+    nine.add_argument("--only", nargs="+", choices=rate.ENCODERS, default=tuple(rate.ENCODERS))
+    nine.add_argument("--passes", type=int, default=40_000, help="a run, of the large one a tenth")
+    nine.add_argument("--repetitions", type=int, default=3)
+    nine.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    for case in (one, two, three, four, five, six, seven, eight, nine, *_op_parsers(cases)):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser

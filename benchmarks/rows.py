@@ -26,6 +26,7 @@ PACKAGES = {
     "neighbors": TRAINED_WITH,
     "heads": TRAINED_WITH,
     "resume": TRAINED_WITH,
+    "rate": TRAINED_WITH,
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),

@@ -101,7 +101,7 @@ def demo_runs(
         raise ConfigError(f"demo: seeds and jobs must be at least 1, got {seeds} and {jobs}")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, a folder is to be filled")
-    datasets = _prepare(out, data, fast, {m.labelled for m in models})
+    datasets = prepare_data(out, data, fast=fast, labelled={m.labelled for m in models})
     return _train(out, models, datasets, seeds, jobs), datasets["part"]
 
 
@@ -110,8 +110,18 @@ def with_passes(recipe: RunConfig, passes: int) -> RunConfig:
     return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, passes=passes))
 
 
-def _prepare(out: Path, data: str, fast: bool, labelled: set[str]) -> dict[str, Path]:
-    """Dataset folders with their graph, made where missing: `part` and `all` labelled."""
+def prepare_data(out: Path, data: str, *, fast: bool, labelled: set[str]) -> dict[str, Path]:
+    """Dataset folders with their graph, made where missing.
+
+    Args:
+        out: Folder that they are in.
+        data: `emoji` or `digits`.
+        fast: A subset.
+        labelled: Of `part` (one vendor's images have labels) and `all`.
+
+    Returns:
+        Folders by what is labelled.
+    """
     folders = {}
     for which in sorted(labelled, reverse=True):
         folder = out / f"{data}{'-fast' if fast else ''}{'-all-labelled' if which == 'all' else ''}"

@@ -30,9 +30,7 @@ from graphrise.nn.heads.negatives import Negatives
 from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseSGD
 
 
-def label_head(
-    config: RunConfig, num_labels: int, labels: Ragged | None = None
-) -> LabelHead:
+def label_head(config: RunConfig, num_labels: int, labels: Ragged | None = None) -> LabelHead:
     """The head that `config.head` describes; of several ranks each owns a slice of sampled labels.
 
     Args:
