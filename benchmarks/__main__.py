@@ -15,6 +15,7 @@ from benchmarks import (
     loader,
     neighbors,
     ops,
+    ranks,
     rate,
     resume,
     spread,
@@ -61,6 +62,10 @@ def _heads(args: argparse.Namespace) -> list[Row]:
 
 def _resume(args: argparse.Namespace) -> list[Row]:
     return resume.run(args.out, args.kills, args.passes)
+
+
+def _ranks(args: argparse.Namespace) -> list[Row]:
+    return ranks.run(args.out, args.ranks, args.passes, args.repetitions)
 
 
 def _rate(args: argparse.Namespace) -> list[Row]:
@@ -128,21 +133,44 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    eight = cases.add_parser("resume", help="runs killed at random moments, and resumed")
-    eight.set_defaults(run=_resume)
-    eight.add_argument("--kills", type=int, default=20)
-    eight.add_argument("--passes", type=int, default=6_000, help="encoder passes of a run")
-    eight.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    nine = cases.add_parser("rate", help="images a second of whole runs, against a bare loop")
-    nine.set_defaults(run=_rate)
-    nine.add_argument("--only", nargs="+", choices=rate.ENCODERS, default=tuple(rate.ENCODERS))
-    nine.add_argument("--passes", type=int, default=40_000, help="a run, of the large one a tenth")
-    nine.add_argument("--repetitions", type=int, default=3)
-    nine.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    for case in (one, two, three, four, five, six, seven, eight, nine, *_op_parsers(cases)):
+    for case in (
+        one,
+        two,
+        three,
+        four,
+        five,
+        six,
+        seven,
+        *_run_parsers(cases),
+        *_op_parsers(cases),
+    ):
         case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
         case.add_argument("--csv", type=Path, help="file to write, one row a line")
     return parser
+
+
+def _run_parsers(
+    cases: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> list[argparse.ArgumentParser]:
+    """Those of the cases that look at whole runs."""
+    one = cases.add_parser("resume", help="runs killed at random moments, and resumed")
+    one.set_defaults(run=_resume)
+    one.add_argument("--kills", type=int, default=20)
+    one.add_argument("--passes", type=int, default=6_000, help="encoder passes of a run")
+    one.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    two = cases.add_parser("rate", help="images a second of whole runs, against a bare loop")
+    two.set_defaults(run=_rate)
+    two.add_argument("--only", nargs="+", choices=rate.ENCODERS, default=tuple(rate.ENCODERS))
+    two.add_argument("--passes", type=int, default=40_000, help="a run, of the large one a tenth")
+    two.add_argument("--repetitions", type=int, default=3)
+    two.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    three = cases.add_parser("ranks", help="images a second by the processes that share a run")
+    three.set_defaults(run=_ranks)
+    three.add_argument("--ranks", nargs="+", type=int, default=[1, 2, 4])
+    three.add_argument("--passes", type=int, default=20_000, help="of a run")
+    three.add_argument("--repetitions", type=int, default=3)
+    three.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    return [one, two, three]
 
 
 def _op_parsers(

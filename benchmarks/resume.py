@@ -74,7 +74,6 @@ def run(out: Path, kills: int, passes: int) -> list[Row]:
         shutil.rmtree(folder)
     size = f"digits, {passes:,} passes, {seconds:.0f} s a run with its start, {kills} kills"
     common: dict[str, Any] = {"case": "resume", "variant": "killed and resumed", "size": size}
-    steps = int((latest(whole) or whole).name.split("-")[-1])
     return [
         Row(
             metric="runs equal bit for bit",
@@ -89,7 +88,7 @@ def run(out: Path, kills: int, passes: int) -> list[Row]:
             values=kept,
             unit="steps",
             baseline="the last of a whole run",
-            baseline_values=[steps],
+            baseline_values=[_step(whole)],
             **common,
         ),
         Row(
@@ -155,6 +154,11 @@ def _killed(process: subprocess.Popen[str], folder: Path, after: float, target: 
     else:
         process.kill()
     process.communicate()
+    return _step(folder)
+
+
+def _step(folder: Path) -> int:
+    """Step of a run's last checkpoint; 0 if there is none."""
     last = latest(folder)
     return int(last.name.split("-")[-1]) if last else 0
 

@@ -27,6 +27,7 @@ PACKAGES = {
     "heads": TRAINED_WITH,
     "resume": TRAINED_WITH,
     "rate": TRAINED_WITH,
+    "ranks": TRAINED_WITH,
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),

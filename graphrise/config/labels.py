@@ -35,8 +35,9 @@ class LabelConfig:
     spread_from: Literal["predictions", "embeddings"] = "predictions"
     """Refresh: unlabelled images start from the model's own top labels, or every edge's weight is
     multiplied by the cosine of its ends' embeddings (0 where that is negative)."""
-    spread_trust: float = 1.0
-    """Refresh from predictions: weight of a predicted distribution where a given one's is 1."""
+    spread_trust: float = 0.3
+    """Refresh from predictions: weight of a predicted distribution where a given one's is 1. At 1
+    the model soon confirms its own errors."""
 
     def __post_init__(self) -> None:
         check_choices(self, "labels")
