@@ -8,10 +8,11 @@ from typing import Literal
 from graphrise.config.base import check_choices, require
 
 FULL_UP_TO = 1_000_000
-"""Labels up to which `auto` is the full softmax. Samples cost accuracy (InsightFace's README: 96.57
-with a fifth of the labels, 93.08 with a five-hundredth), and up to here memory does not ask for
-them: without a margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's
-moments of a million labels are 1 GB."""
+"""Labels up to which `auto` is the full softmax. Samples cost accuracy (on emoji 2 to 4 points with
+a third of the labels, 6 to 13 with a twentieth, LOG.md; InsightFace's README: 96.57 with a fifth,
+93.08 with a five-hundredth), and up to here memory does not ask for them: without a margin no
+logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments of a million labels are
+1 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ class HeadConfig:
     margin_size: float = 0.3
     """Radians (arcface) or cosine (cosface)."""
     negatives: Literal["uniform", "log_uniform", "in_batch", "mixed"] = "log_uniform"
-    """Labels an image is held against in a sampled softmax. mixed: in_batch and log_uniform.
-    partial_fc draws uniformly."""
+    """Labels an image is held against in a sampled softmax. mixed: in_batch and log_uniform, the
+    best of these on emoji (LOG.md). partial_fc draws uniformly."""
     num_negatives: int = 8192
     """Labels drawn a step, shared by the batch (the paper: 100,000 of 40 million)."""
     replacement: bool = False
