@@ -17,7 +17,7 @@ import yaml
 
 from graphrise import __version__
 from graphrise.config import RunConfig, from_dict, to_dict
-from graphrise.data.files import whole_file
+from graphrise.data.files import sole_writer, whole_file
 from graphrise.errors import ConfigError, DataError
 
 PACKAGES = ("torch", "torch-geometric", "timm", "lightning", "numpy")
@@ -99,7 +99,8 @@ def prepare(
             raise DataError(f"{run}: exists already; give --overwrite to replace it")
         if not _is_run(run):
             raise DataError(f"{run}: is not a run folder, so it is not overwritten; choose another")
-        shutil.rmtree(run)
+        with sole_writer(run):  # not from under a process that trains it
+            shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
     values = {
         "dataset": str(dataset.resolve()),

@@ -87,17 +87,7 @@ def train(
     """
     if resume and finished(run):
         return read_run(run)[2]
-    precision_of(config)  # refuses what the device cannot do
-    notes = check_loggers(config.watch)
-    data = TrainingData(dataset, graph, config)
-    data.notes += notes
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    torch.manual_seed(config.train.seed)
-    module = GraphRise(
-        config, data.num_labels, data.num_labelled, labels=data.labels, kinds=graph.kinds
-    )
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    data, module = _built(dataset, graph, config)
     first = rank_zero_only.rank == 0
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
@@ -114,6 +104,22 @@ def train(
             values = {**result.__dict__, **watch.totals(), "versions": versions()}
             write_json(run / "run.json", values)
     return result
+
+
+def _built(dataset: Path, graph: Graph, config: RunConfig) -> tuple[TrainingData, GraphRise]:
+    """Data and module; nothing is written."""
+    precision_of(config)  # refuses what the device cannot do
+    notes = check_loggers(config.watch)
+    data = TrainingData(dataset, graph, config)
+    data.notes += notes
+    if config.train.threads is not None:
+        torch.set_num_threads(config.train.threads)
+    torch.manual_seed(config.train.seed)
+    module = GraphRise(
+        config, data.num_labels, data.num_labelled, labels=data.labels, kinds=graph.kinds
+    )
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return data, module
 
 
 def bank_of(config: RunConfig, num_nodes: int, run: Path) -> EmbeddingBank | None:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -196,6 +198,32 @@ def test_a_finished_run_is_left_alone(fit, make, tmp_path):
     before = (tmp_path / "r" / "run.json").stat().st_mtime_ns
     assert fit(tmp_path / "r") == result
     assert (tmp_path / "r" / "run.json").stat().st_mtime_ns == before
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from graphrise.data.files import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_that_another_process_trains_is_left_alone(fit, make, tmp_path, graph, dataset):
+    config = with_steps(make, "pairs")
+    with pytest.raises(Cut):
+        fit(tmp_path / "r", config, cut=3)
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "r")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DataError, match="another process is writing"):
+            fit(tmp_path / "r")
+        with pytest.raises(DataError, match="another process is writing"):
+            train(dataset, graph, tmp_path / "r", config, display=make.silent, overwrite=True)
+        other.kill()
+    fit(tmp_path / "r")
 
 
 def test_the_best_encoder_is_kept(fit, make, tmp_path):
