@@ -13,6 +13,7 @@ from graphrise.cli import main
 from graphrise.graph.store import open_graph
 from graphrise.train import run as run_module
 from graphrise.train.folder import read_run
+from graphrise.train.module import GraphRise
 
 SMALL = [
     "--images.size=16",
@@ -126,6 +127,31 @@ def test_warnings_of_the_graph_are_notes(dataset, capsys):
     pq.write_table(pq.read_table(log).slice(0, 0), log)
     assert run("build-graph", dataset) == 0
     assert "note: the log is empty" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_goes_on(built, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "r"
+
+    def interrupted(self):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GraphRise, "configure_optimizers", interrupted)
+    assert run("train", built, folder, *SMALL, "--probe=split=query") == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert run("evaluate", folder) == 1
+    assert f"go on with `graphrise train --resume {folder}`" in capsys.readouterr().err
+    assert run("train", "--resume", folder) == 0
+    assert "24 encoder passes" in capsys.readouterr().out
+    assert "recall@1" in read_run(folder)[2].curve[-1]
+    assert (folder / "best" / "encoder.safetensors").is_file()
+    # A finished one is left as it is, and settings are the run's.
+    assert run("train", f"--resume={folder}") == 0
+    with pytest.raises(SystemExit):
+        run("train", "--resume", folder, "--train.lr=1")
+    assert "unrecognized arguments: --train.lr=1" in capsys.readouterr().err
+    assert run("train", "--resume", tmp_path / "nothing") == 1
+    assert "nothing: not a run folder" in capsys.readouterr().err
 
 
 def test_train_evaluate_embed(built, tmp_path, capsys):

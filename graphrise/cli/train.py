@@ -14,7 +14,9 @@ from graphrise.recipes import RECIPES
 
 def train_parser(recipe: RunConfig) -> ArgumentParser:
     """Arguments of `train`."""
-    parser = ArgumentParser(description="Train an encoder on a graph.")
+    parser = ArgumentParser(
+        description="Train an encoder on a graph; `train --resume RUN` goes on with a run."
+    )
     parser.add_argument("dataset", type=Path, help="dataset folder")
     parser.add_argument("run", type=Path, help="run folder to write")
     parser.add_argument("--graph", type=Path, help="graph folder (default: DATASET/graph)")

@@ -32,7 +32,7 @@ class HeadConfig:
     """Radians (arcface) or cosine (cosface)."""
     negatives: Literal["uniform", "log_uniform", "in_batch", "mixed"] = "log_uniform"
     """Labels an image is held against in a sampled softmax. mixed: in_batch and log_uniform, the
-    best of these on emoji (LOG.md). partial_fc draws uniformly."""
+    best of these on emoji's validation vendor (LOG.md). partial_fc draws uniformly."""
     num_negatives: int = 8192
     """Labels drawn a step, shared by the batch (the paper: 100,000 of 40 million)."""
     replacement: bool = False
