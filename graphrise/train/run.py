@@ -19,6 +19,7 @@ from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.encoder import save_encoder
 from graphrise.nn.heads import FullSoftmax, save_table
 from graphrise.nn.heads.collectives import world
+from graphrise.ops.counter_random import counter_bits
 from graphrise.train.bad_images import list_bad_images
 from graphrise.train.best import save_best
 from graphrise.train.checkpoints import STATE, Checkpoints, check, latest
@@ -40,6 +41,8 @@ from graphrise.train.quiet import quiet_lightning
 from graphrise.train.spreading import SpreadRefresh
 from graphrise.train.trainer import precision_of, trainer_of
 from graphrise.train.watch import Watch
+
+_STREAM = 12  # apart from what else follows from a seed
 
 
 def train(
@@ -89,6 +92,9 @@ def train(
         return read_run(run)[2]
     data, module = _built(dataset, graph, config)
     first = rank_zero_only.rank == 0
+    if not first:
+        # Weights are made by now, equal on all ranks; dropout is to differ.
+        torch.manual_seed(int(counter_bits(config.train.seed, _STREAM, rank_zero_only.rank) >> 1))
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
         prepare(run, config, dataset, graph_folder, overwrite=overwrite)
