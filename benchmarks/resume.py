@@ -73,6 +73,17 @@ def run(out: Path, kills: int, passes: int) -> list[Row]:
         print(f"{target} killed after {after:.1f} s at step {kept[-1]}: same {same[-1]:.0f}")
         shutil.rmtree(folder)
     size = f"digits, {passes:,} passes, {seconds:.0f} s a run with its start, {kills} kills"
+    return _rows(size, same, kept, times, _step(whole), seconds)
+
+
+def _rows(
+    size: str,
+    same: list[float],
+    kept: list[int],
+    times: list[float],
+    steps: int,
+    seconds: float,
+) -> list[Row]:
     common: dict[str, Any] = {"case": "resume", "variant": "killed and resumed", "size": size}
     return [
         Row(
@@ -80,7 +91,7 @@ def run(out: Path, kills: int, passes: int) -> list[Row]:
             values=[sum(same)],
             unit="runs",
             baseline="kills",
-            baseline_values=[kills],
+            baseline_values=[len(same)],
             **common,
         ),
         Row(
@@ -88,7 +99,7 @@ def run(out: Path, kills: int, passes: int) -> list[Row]:
             values=kept,
             unit="steps",
             baseline="the last of a whole run",
-            baseline_values=[_step(whole)],
+            baseline_values=[steps],
             **common,
         ),
         Row(

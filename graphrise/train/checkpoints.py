@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from graphrise.config import CheckpointConfig
 from graphrise.data.files import whole_folder
 from graphrise.errors import DataError
-from graphrise.nn.heads import SampledSoftmax, ShardedSoftmax, load_table, save_table
+from graphrise.nn.heads import SampledSoftmax, ShardedSoftmax, refill_table, save_table
 from graphrise.train.module import GraphRise
 from graphrise.train.stop import StopSignals
 
@@ -53,14 +53,10 @@ def restore(module: GraphRise, checkpoint: Path) -> None:
         checkpoint: The folder; its `state.ckpt` is for `Trainer.fit`.
 
     Raises:
-        DataError: The label table is damaged, or of another size.
+        DataError: The label table or the bank is damaged, or of another size.
     """
     if isinstance(module.head, (SampledSoftmax, ShardedSoftmax)):
-        table = module.head.table
-        saved = load_table(checkpoint / _TABLE, table.first, table.num_labels)
-        with torch.no_grad():
-            table.weight.copy_(saved.weight)
-            table.state.copy_(saved.state)
+        refill_table(module.head.table, checkpoint / _TABLE)
     if module.bank is not None and module.bank.mapped:
         module.bank.load(checkpoint / _BANK)
 

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 _NOT_OURS = (
     # Workers are a setting of ours; small cached image sets are read fastest without any.
     ".*does not have many workers.*",
-    # The run folder is ours and holds config.yaml already.
-    ".*Experiment logs directory .* exists and is not empty.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
     # Epochs of a few batches are normal here: the budget counts passes.
     ".*smaller than the logging interval.*",
     # Lightning asks PyTorch's pytree in a way that torch 2.14 deprecates.

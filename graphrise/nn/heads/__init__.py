@@ -15,6 +15,7 @@ from graphrise.nn.heads.sharded import ignore_tables as ignore_tables
 from graphrise.nn.heads.sharded import shard_bounds as shard_bounds
 from graphrise.nn.heads.table import LabelTable as LabelTable
 from graphrise.nn.heads.table_files import load_table as load_table
+from graphrise.nn.heads.table_files import refill_table as refill_table
 from graphrise.nn.heads.table_files import save_table as save_table
 from graphrise.nn.heads.table_maps import mapped_copy as mapped_copy
 from graphrise.nn.heads.table_maps import mapped_table as mapped_table

@@ -113,6 +113,28 @@ def load_table(
     return table
 
 
+@torch.no_grad()
+def refill_table(table: LabelTable, folder: Path) -> None:
+    """Read a saved table's rows into those of one that is there: no second copy in memory.
+
+    Args:
+        table: The whole table, or any slice of it.
+        folder: That `save_table` wrote.
+
+    Raises:
+        DataError: As `load_table`, or the rows are of another width or dtype.
+    """
+    saved = read_meta(folder)
+    if (saved.dim, saved.dtype) != (table.dim, table.weight.dtype):
+        raise DataError(
+            f"{folder}: has {saved.dtype} rows of {saved.dim} numbers, the table "
+            f"{table.weight.dtype} ones of {table.dim}"
+        )
+    saved.parts_of(table.first, table.num_labels)
+    saved.fill("weight", table.first, table.weight)
+    saved.fill("state", table.first, table.state)
+
+
 def _check_shards(shards: list[tuple[int, int, int, torch.dtype, int]]) -> None:
     if len({shard[2:] for shard in shards}) != 1:
         raise ConfigError(f"save_table: shards differ in (dim, dtype, seed): {shards}")

@@ -22,6 +22,7 @@ from graphrise.nn.heads import (
     mapped_copy,
     mapped_table,
     open_table,
+    refill_table,
     row_files,
     save_table,
 )
@@ -481,3 +482,26 @@ def test_two_ranks_save_one_table(tmp_path):
     assert equal(load_table(tmp_path / "table", 5, 4), make(4, first=5))
     # What failed on one rank left nothing on the other.
     assert {p.name for p in tmp_path.iterdir()} == {"store", "table"}
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 23), (7, 9)])
+def test_rows_are_read_into_a_table_that_is_there(tmp_path, first, count):
+    whole = LabelTable(23, 4, seed=1)
+    whole.state.uniform_()
+    save_table(whole, tmp_path / "t")
+    part = LabelTable(count, 4, first=first, seed=2)
+    place = part.weight.data_ptr()
+    refill_table(part, tmp_path / "t")
+    assert part.weight.data_ptr() == place
+    assert torch.equal(part.weight, whole.weight[first : first + count])
+    assert torch.equal(part.state, whole.state[first : first + count])
+
+
+def test_rows_of_another_kind_are_not_read(tmp_path):
+    save_table(LabelTable(23, 4), tmp_path / "t")
+    with pytest.raises(DataError, match="rows of 4 numbers"):
+        refill_table(LabelTable(23, 5), tmp_path / "t")
+    with pytest.raises(DataError, match="bfloat16"):
+        refill_table(LabelTable(23, 4, dtype=torch.bfloat16), tmp_path / "t")
+    with pytest.raises(DataError):
+        refill_table(LabelTable(24, 4), tmp_path / "t")
