@@ -74,7 +74,7 @@ class Augment(nn.Module):
                 x = _unit(centre_crop(images, size))
             else:
                 x = self._augmented(images, draws)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = _channels_last(x)
             return x.sub_(self.mean).div_(self.std)
 
     def _augmented(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Augment(nn.Module):
             theta = into_windows(theta, windows, side)
         elif side != c.size:
             theta = into_windows(theta, centre_windows(len(x), side, c.size, x.device), side)
-        grid = F.affine_grid(theta, [len(x), 3, c.size, c.size], align_corners=False)
+        grid = _affine_grid(theta, c.size)
         return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
     def _recolour(self, x: Tensor, u: Tensor) -> Tensor:
@@ -127,8 +127,8 @@ class Augment(nn.Module):
         mean = x.mean(dim=(2, 3))
         contrast = (1 + signed[:, 1]).view(-1, 1)
         offset = mean * (1 - contrast)
-        out = torch.einsum("bij,bjhw->bihw", matrix, x) + offset[:, :, None, None]
-        return out.clamp_(0, 1)
+        pixels = x.reshape(len(x), 3, -1)
+        return torch.baddbmm(offset[:, :, None], matrix, pixels).clamp_(0, 1).view(x.shape)
 
     def _erase(self, x: Tensor, u: Tensor) -> Tensor:
         """Blank a rectangle of a tenth to a third of the side with the image's mean colour."""
@@ -150,6 +150,24 @@ def _row(values: tuple[float, ...], size: int) -> Tensor:
     """One row of an image, channels_last: added to images of that layout four times as fast."""
     row = torch.tensor(values).view(1, 3, 1, 1).expand(1, 3, 1, size)
     return row.contiguous(memory_format=torch.channels_last)
+
+
+def _affine_grid(theta: Tensor, side: int) -> Tensor:
+    """`F.affine_grid` for square pictures, several times as fast on a CPU: `[B, S, S, 2]`."""
+    centres = (2 * torch.arange(side, device=theta.device) + 1) / side - 1
+    grid = theta.new_empty(len(theta), side, side, 2)
+    for axis in (0, 1):
+        along = theta[:, axis, 0, None] * centres
+        down = theta[:, axis, 1, None] * centres + theta[:, axis, 2, None]
+        torch.add(along[:, None, :], down[:, :, None], out=grid[..., axis])
+    return grid
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """In that layout; from planes, this is up to four times as fast as `contiguous`."""
+    if x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return torch.stack(x.unbind(1), dim=3).permute(0, 3, 1, 2)
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch_geometric.sampler import SamplerOutput
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
 from graphrise.images.reader import ImageReader
-from graphrise.loader.augment import augment_draws
+from graphrise.loader.augment import Augment, augment_draws
 from graphrise.loader.base import EdgeSampler, Sample
 from graphrise.loader.order import EvenBatches, Shuffled
 from graphrise.loader.plan import BatchPlan, roles
@@ -44,6 +44,7 @@ class TrainingLoader(NodeLoader):
     encoded without gradient. It holds
 
     - `x`: uint8 `[N, 3, H, W]`, channels_last; `augment`: float32 `[N, DRAWS]`; `n_id`: int64 `[N]`
+    - if the loader augments: `augmented`, float32 `[N, 3, size, size]`, what follows from these two
     - `edge_index`: int64 `[2, E]`, local (image whose edge term is estimated, neighbour), those of
       labelled images first (`num_seed_edges`); `e_id`: int64 `[E]`; `edge_coefficient`: float32
       `[E]`; `edge_kind`: int64 `[E]`, bits of `Graph.kinds`
@@ -66,6 +67,7 @@ class TrainingLoader(NodeLoader):
         workers: int = 0,
         prefetch: int = 2,
         pin_memory: bool = False,
+        augment: Augment | None = None,
     ) -> None:
         """Load what `plan` says.
 
@@ -80,9 +82,11 @@ class TrainingLoader(NodeLoader):
             prefetch: Batches made ahead by a thread of this process; 0: none. With worker
                 processes it is they who work ahead.
             pin_memory: Put batches where a GPU copies from fast.
+            augment: What augments for an encoder on the CPU: ahead of it, in the thread that makes
+                the batches, if one does. None: left to whoever gets them, on their device.
         """
         self._reader, self._labels, self._plan = reader, labels, plan
-        self._prefetch = prefetch
+        self._prefetch, self._augment = prefetch, augment
         self._start = self._next = 0
         super().__init__(
             data,
@@ -127,10 +131,16 @@ class TrainingLoader(NodeLoader):
         sampler.epoch = self._plan.batches.epoch
         self._plan.first, self._next = self._start, self._start
         self._start = 0
-        source = super().__iter__
         threaded = self.num_workers == 0 and self._prefetch > 0
+        source = self._batches
         for batch in ahead(source, self._prefetch) if threaded else source():
             self._next += 1
+            yield batch
+
+    def _batches(self) -> Iterator[Any]:
+        for batch in super().__iter__():
+            if self._augment is not None:
+                batch.augmented = self._augment(batch.x, batch.augment)
             yield batch
 
     def collate_fn(self, index: list[int] | Tensor) -> Data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import lightning
@@ -18,6 +19,7 @@ from graphrise.graph.spread import respread
 from graphrise.graph.store import Graph
 from graphrise.images.dataset import open_images
 from graphrise.images.reader import ImageReader
+from graphrise.loader.augment import Augment
 from graphrise.loader.batch import TrainingLoader, without_edges
 from graphrise.loader.nodes import image_rows
 from graphrise.nn.heads.collectives import world
@@ -109,7 +111,22 @@ class TrainingData(lightning.LightningDataModule):
             workers=images.workers,
             prefetch=images.prefetch,
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
+            augment=self._augment(),
         )
+
+    def _augment(self) -> Augment | None:
+        """The module's, if it is trained on the CPU and a core is left for it.
+
+        On cores that the encoder's threads have already, both would be slower.
+        """
+        trainer = self.trainer
+        if trainer is None or trainer.strategy.root_device.type != "cpu":
+            return None
+        if torch.get_num_threads() * trainer.num_devices >= (os.cpu_count() or 1):
+            return None
+        module = trainer.lightning_module
+        assert isinstance(module.augment, Augment)
+        return module.augment
 
 
 def _held_note(images: ImageTable) -> list[str]:

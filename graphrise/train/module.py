@@ -110,7 +110,7 @@ class GraphRise(StepModule):
 
         With `edges.of` at unnormalized they are not normalised yet.
         """
-        x = self.augment(batch.x, batch.augment)
+        x = self._augmented(batch, batch.n_id.numel())
         count = x.size(0)
         trained, norms = count - batch.num_forward, self._norms_apart()
         first = batch.batch_size if norms else trained
@@ -124,6 +124,12 @@ class GraphRise(StepModule):
                 with torch.no_grad():
                     parts.append(self._encode(x, trained, count))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _augmented(self, batch: Data, count: int) -> Tensor:
+        """The first images of a batch, unless its loader has done that."""
+        if "augmented" in batch:
+            return batch.augmented[:count]
+        return self.augment(batch["x"][:count], batch.augment[:count])
 
     def _encode(self, x: Tensor, first: int, end: int) -> Tensor:
         # Never one image by itself: batch normalisation wants two.
@@ -176,7 +182,7 @@ class GraphRise(StepModule):
 
     def _adversarial(self, batch: Data) -> AdversarialPairs:
         """Adversarial neighbours of the labelled images, away from running statistics."""
-        x = self.augment(batch["x"][: batch.batch_size], batch.augment[: batch.batch_size])
+        x = self._augmented(batch, batch.batch_size)
         with statistics_kept(batch_norms(self.encoder)):
             return adversarial_pairs(
                 self.config.edges.adversarial, self.edge_term, self.head, batch, x,
