@@ -14,6 +14,7 @@ from benchmarks import (
     heads,
     loader,
     neighbors,
+    nsl_train,
     ops,
     ranks,
     rate,
@@ -70,6 +71,10 @@ def _ranks(args: argparse.Namespace) -> list[Row]:
 
 def _rate(args: argparse.Namespace) -> list[Row]:
     return rate.run(args.out, args.only, args.passes, args.repetitions)
+
+
+def _nsl(args: argparse.Namespace) -> list[Row]:
+    return nsl_train.run(args.out, args.nsl, args.seeds, args.steps)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -170,7 +175,13 @@ def _run_parsers(
     three.add_argument("--passes", type=int, default=20_000, help="of a run")
     three.add_argument("--repetitions", type=int, default=3)
     three.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    return [one, two, three]
+    four = cases.add_parser("nsl", help="training against Neural Structured Learning's")
+    four.set_defaults(run=_nsl)
+    four.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
+    four.add_argument("--seeds", type=int, default=3)
+    four.add_argument("--steps", type=int, default=880, help="of a run, about")
+    four.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    return [one, two, three, four]
 
 
 def _op_parsers(

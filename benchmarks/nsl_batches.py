@@ -43,13 +43,15 @@ def write_batches(dataset: Path, graph: Graph, config: RunConfig, folder: Path) 
         The label loss of the first batch with those weights.
     """
     data, module = built(dataset, graph, config)
-    np.savez(folder / "weights.npz", **_weights(module))
+    np.savez(folder / "weights.npz", allow_pickle=False, **_weights(module))
     loader, epochs = data.train_dataloader(), config.train.epochs
     assert epochs is not None
     count, side = round(epochs * data.num_labelled), config.images.size
     kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
         "images": (np.uint8, (side, side, 3)),
         "neighbors": (np.uint8, (side, side, 3)),
+        "nodes": (np.int64, ()),
+        "neighbor_nodes": (np.int64, ()),
         "labels": (np.int64, ()),
         "present": (np.float32, ()),
     }
@@ -72,7 +74,13 @@ def write_batches(dataset: Path, graph: Graph, config: RunConfig, folder: Path) 
             ends.append(at := end)
         epoch += 1
     np.save(folder / "ends.npy", np.array(ends))
+    pictures = data.reader.read(torch.arange(graph.num_nodes))
+    np.save(folder / "pictures.npy", pictures.permute(0, 2, 3, 1).contiguous().numpy())
+    images = config.images
     settings = {
+        "moved": {"zoom": images.scale, "shift": images.shift, "degrees": images.rotate},
+        "colour": images.colour,
+        "flip": images.flip,
         "side": side,
         "scale": config.head.scale,
         "smoothing": config.head.smoothing,
@@ -91,9 +99,17 @@ def _columns(module: GraphRise, batch: Data) -> dict[str, np.ndarray]:
     neighbors[image] = pixels[neighbor]
     present = torch.zeros(seeds)
     present[image] = batch.edge_coefficient.float()
-    labels = torch.zeros(seeds, dtype=torch.long)
+    neighbor_nodes, labels = torch.zeros(2, seeds, dtype=torch.long)
+    neighbor_nodes[image] = batch.n_id[neighbor]
     labels[batch.label_row] = batch.label_index
-    found = {"images": pixels[:seeds], "neighbors": neighbors, "labels": labels, "present": present}
+    found = {
+        "images": pixels[:seeds],
+        "neighbors": neighbors,
+        "nodes": batch.n_id[:seeds],
+        "neighbor_nodes": neighbor_nodes,
+        "labels": labels,
+        "present": present,
+    }
     return {name: value.numpy() for name, value in found.items()}
 
 

@@ -3,10 +3,11 @@
     PYTHON nsl_train_peer.py FOLDER
 
 FOLDER has `settings.json`, `weights.npz` (named as timm's test_resnet, a projection and a label
-table are in torch) and the batches, labelled images first: `images.npy`, `neighbors.npy` (uint8
-`[M, H, W, 3]`), `labels.npy`, `present.npy` (`[M]`; 1 where an image has a neighbour) and
-`ends.npy` (`[S]`, where each of S batches ends). Writes `trained.npz`, as the weights were, and
-prints what it took as JSON. Stands alone: that interpreter has neither graphrise nor torch.
+table are in torch) and the batches: `images.npy`, `neighbors.npy` (uint8 `[M, H, W, 3]`),
+`labels.npy`, `present.npy` (`[M]`; 1 where an image has a neighbour) and `ends.npy` (`[S]`, where
+each of S batches ends). To be augmented here: `nodes.npy`, `neighbor_nodes.npy` (`[M]`), rows of
+`pictures.npy` (uint8 `[N, H, W, 3]`). Writes `trained.npz`, as the weights were, and prints what it
+took as JSON. Stands alone: that interpreter has neither graphrise nor torch.
 """
 
 import json
@@ -148,35 +149,83 @@ class Rates(keras.optimizers.schedules.LearningRateSchedule):
         return self.values[tf.minimum(tf.cast(step, tf.int32), len(self.values) - 1)]
 
 
-def batches(folder: Path, ends: np.ndarray, labels: int) -> Any:
+class Augment:
+    """Random zoom, turn, shift, mirror and colour, as the run that the batches are of has them."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings, self.side = settings, settings["side"]
+
+    def __call__(self, pictures: Any) -> Any:
+        """Augmented pictures `[B, S, S, 3]`, 0 to 255."""
+        count = tf.shape(pictures)[0]
+        u = tf.random.uniform(tf.stack([count, 9]), -1.0, 1.0)
+        moved = tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(pictures, tf.float32),
+            transforms=self._moves(u),
+            output_shape=[self.side, self.side],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="NEAREST",
+        )
+        matrix, contrast = self._colours(self.settings["colour"] * u[:, 5:])
+        mean = tf.reduce_mean(moved, axis=(1, 2)) * (1 - contrast[:, None])
+        pixels = tf.reshape(moved, (count, -1, 3))
+        mixed = tf.matmul(pixels, matrix, transpose_b=True) + mean[:, None]
+        return tf.clip_by_value(tf.reshape(mixed, tf.shape(moved)), 0.0, 255.0)
+
+    def _moves(self, u: Any) -> Any:
+        """From a place in the outcome to one in the picture, in pixels: `[B, 8]`."""
+        by, half = self.settings["moved"], (self.side - 1) / 2
+        zoom = tf.exp(u[:, 0] * np.log1p(by["zoom"]))
+        angle, shift = u[:, 1] * np.radians(by["degrees"]), u[:, 2:4] * by["shift"] * self.side
+        mirror = tf.where(u[:, 4] < 0, -1.0, 1.0) if self.settings["flip"] else 1.0
+        cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
+        across, down, none = (cos * mirror, -sin), (sin * mirror, cos), tf.zeros_like(cos)
+        x = shift[:, 0] + half * (1 - across[0] - across[1])
+        y = shift[:, 1] + half * (1 - down[0] - down[1])
+        return tf.stack([*across, x, *down, y, none, none], axis=1)
+
+    def _colours(self, by: Any) -> tuple[Any, Any]:
+        """Brightness, contrast, saturation and hue in one matrix `[B, 3, 3]`; and contrast."""
+        bright, contrast, saturation = 1 + by[:, 0], 1 + by[:, 1], 1 + by[:, 2]
+        luma = tf.broadcast_to(tf.constant([0.299, 0.587, 0.114]), (3, 3))
+        mixed = saturation[:, None, None] * (tf.eye(3) - luma) + luma
+        turn = by[:, 3, None, None] * np.pi
+        cross = tf.constant([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+        hue = tf.cos(turn) * tf.eye(3) + (1 - tf.cos(turn)) / 3 + tf.sin(turn) * cross
+        return (bright * contrast)[:, None, None] * tf.matmul(mixed, hue), contrast
+
+
+def batches(folder: Path, settings: dict[str, Any], ends: np.ndarray, labels: int) -> Any:
     """The given batches, once each, as NSL wants features named."""
-    names = ("images", "neighbors", "labels", "present")
-    images, neighbors, label, present = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in names)
+    own = settings["own_input"]
+    names = ("nodes", "neighbor_nodes") if own else ("images", "neighbors")
+    columns = [np.load(folder / f"{n}.npy", mmap_mode="r") for n in (*names, "present", "labels")]
 
     def each() -> Any:
         first = 0
         for end in ends.tolist():
             some, first = slice(first, end), end
-            yield images[some], neighbors[some], present[some], label[some]
+            yield tuple(column[some] for column in columns)
 
-    shapes = (*images.shape[1:3], 3)
-    signature = (
-        tf.TensorSpec((None, *shapes), tf.uint8),
-        tf.TensorSpec((None, *shapes), tf.uint8),
-        tf.TensorSpec((None,), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-    )
+    signature = tuple(tf.TensorSpec((None, *c.shape[1:]), c.dtype) for c in columns)
+    if own:
+        pictures, augment = tf.constant(np.load(folder / "pictures.npy")), Augment(settings)
 
     def named(image: Any, neighbor: Any, weight: Any, label: Any) -> Any:
+        if own:
+            image, neighbor = (augment(tf.gather(pictures, node)) for node in (image, neighbor))
         features = {
             "image": tf.cast(image, tf.float32),
             "NL_nbr_0_image": tf.cast(neighbor, tf.float32),
             "NL_nbr_0_weight": weight[:, None],
         }
+        if settings["multiplier"] == 0:
+            features = {"image": features["image"]}
         return features, tf.one_hot(label, labels)
 
     found = tf.data.Dataset.from_generator(each, output_signature=signature)
-    return found.map(named).prefetch(4)
+    return found.map(named, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def regularized(model: Any, settings: dict[str, Any]) -> Any:
@@ -200,16 +249,18 @@ def main(folder: str) -> None:
     """Train; steps after the first `WARM` are timed."""
     at = Path(folder)
     settings = json.loads((at / "settings.json").read_text(encoding="utf-8"))
+    if settings["half"]:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     ends, weights = np.load(at / "ends.npy"), np.load(at / "weights.npz")
     network = Network()
     labels, dim = weights["head.weight"].shape
     model = network.model(settings["side"], dim, labels, settings["scale"])
-    given = batches(at, ends, labels)
+    given = batches(at, settings, ends, labels)
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=settings["smoothing"]
     )
     network.put(weights)
-    features, target = next(iter(given))
+    features, target = next(iter(batches(at, {**settings, "own_input": False}, ends, labels)))
     first = float(loss(target, model(features, training=True)))
     network.put(weights)  # running statistics have moved
     optimizer = keras.optimizers.AdamW(
@@ -219,7 +270,7 @@ def main(folder: str) -> None:
     trained, clock = regularized(model, settings), Clock()
     trained.compile(optimizer, loss)
     history = trained.fit(given, epochs=1, verbose=0, callbacks=[clock])
-    np.savez(at / "trained.npz", **network.get())
+    np.savez(at / "trained.npz", allow_pickle=False, **network.get())
     rows = int(ends[-1] - ends[WARM - 1])
     told = {
         "first_loss": first,

@@ -28,6 +28,7 @@ PACKAGES = {
     "resume": TRAINED_WITH,
     "rate": TRAINED_WITH,
     "ranks": TRAINED_WITH,
+    "nsl": TRAINED_WITH,
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
