@@ -54,7 +54,10 @@ def run(out: Path, only: Sequence[str], repetitions: int) -> list[Row]:
 
 
 def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int]]:
-    """Name, dataset, settings and steps a repetition: ResNet-50, and the demo's encoder."""
+    """Name, dataset, settings and steps a repetition: ResNet-50, and the demo's encoder.
+
+    ResNet-50 in the precision that a run has by itself; the small one, of short steps, in both.
+    """
     resnet = RunConfig(
         edges=EdgeConfig(alpha=1.0),
         images=ImageConfig(size=224, crop_pct=0.875, cache_mib=0),
@@ -66,9 +69,14 @@ def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int
         encoder=EncoderConfig(name="test_resnet"),
         train=TrainConfig(batch_size=64),
     )
+    half, full = (
+        dataclasses.replace(demo, train=dataclasses.replace(demo.train, precision=precision))
+        for precision in ("bf16-mixed", "32-true")
+    )
     return [
         ("resnet50, 224 px, decoded anew", large, resnet, 3),
-        ("demo CNN, 32 px, cached", small, demo, 60),
+        ("demo CNN, 32 px, cached, float32", small, full, 60),
+        ("demo CNN, 32 px, cached, bfloat16", small, half, 60),
     ]
 
 

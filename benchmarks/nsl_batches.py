@@ -43,7 +43,7 @@ def write_batches(dataset: Path, graph: Graph, config: RunConfig, folder: Path) 
         The label loss of the first batch with those weights.
     """
     data, module = built(dataset, graph, config)
-    np.savez(folder / "weights.npz", allow_pickle=False, **_weights(module))
+    np.savez(folder / "weights.npz", **_weights(module))
     loader, epochs = data.train_dataloader(), config.train.epochs
     assert epochs is not None
     count, side = round(epochs * data.num_labelled), config.images.size
@@ -132,7 +132,7 @@ def _label_loss(module: GraphRise, columns: dict[str, np.ndarray]) -> float:
     return float(loss)
 
 
-def _weights(module: GraphRise) -> dict[str, np.ndarray]:
+def _weights(module: GraphRise) -> dict[str, Any]:
     found = {**module.encoder.state_dict(), "head.weight": module.head.weight}
     return {
         name: value.detach().numpy()

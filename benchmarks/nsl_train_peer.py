@@ -270,7 +270,8 @@ def main(folder: str) -> None:
     trained, clock = regularized(model, settings), Clock()
     trained.compile(optimizer, loss)
     history = trained.fit(given, epochs=1, verbose=0, callbacks=[clock])
-    np.savez(at / "trained.npz", allow_pickle=False, **network.get())
+    now: Any = network.get()
+    np.savez(at / "trained.npz", **now)
     rows = int(ends[-1] - ends[WARM - 1])
     told = {
         "first_loss": first,

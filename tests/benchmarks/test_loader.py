@@ -107,7 +107,8 @@ def test_steps(out, monkeypatch, capsys):
     ways = loader._trainings(out, out)
     assert [(name, steps) for name, _, _, steps in ways] == [
         ("resnet50, 224 px, decoded anew", 3),
-        ("demo CNN, 32 px, cached", 60),
+        ("demo CNN, 32 px, cached, float32", 60),
+        ("demo CNN, 32 px, cached, bfloat16", 60),
     ]
     assert all(config.edges == EdgeConfig(alpha=1.0) for _, _, config, _ in ways)
 
