@@ -40,7 +40,10 @@ FIRST = {False: 1e-4, True: 0.1}
 """How far the first loss of both may be apart, the one network computed by two libraries: in
 float32, and where the peer computes in bfloat16."""
 DEFAULTS = {"own_input": False, "half": False}
-SWEPT = [("l2", m) for m in (1.0, 10.0, 100.0)] + [("kl_divergence", m) for m in (0.01, 0.1, 1.0)]
+SWEPT = [
+    *(("l2", multiplier) for multiplier in (10.0, 100.0, 1000.0)),
+    *(("kl_divergence", multiplier) for multiplier in (0.1, 1.0, 3.0, 10.0)),
+]
 """NSL's distance and multiplier; one of them is chosen."""
 
 

@@ -95,7 +95,8 @@ class Network:
         x = self.block(x, "layer4.0", 96, 2)
         x = layers.GlobalAveragePooling2D()(x)
         self.projection = layers.Dense(dim, name="projection")
-        self.head = Cosines(labels, scale, name="head")
+        # float32 under a mixed policy too, as Keras advises; NSL's divergences refuse less.
+        self.head = Cosines(labels, scale, name="head", dtype="float32")
         return keras.Model({"image": image}, self.head(self.projection(x)))
 
     def put(self, found: Any) -> None:

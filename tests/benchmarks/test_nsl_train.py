@@ -64,8 +64,9 @@ def test_batches_are_those_of_the_run(dataset, graph, config, tmp_path):
 def test_weights_are_those_that_training_begins_with(dataset, graph, config, tmp_path):
     write_batches(dataset, graph, config, tmp_path)
     _, module = built(dataset, graph, config)
+    head: Any = module.head
     with np.load(tmp_path / "weights.npz") as found:
-        assert np.array_equal(found["head.weight"], module.head.weight.detach().numpy())
+        assert np.array_equal(found["head.weight"], head.weight.detach().numpy())
         names = {name for name in found.files if name != "head.weight"}
         for name, value in module.encoder.state_dict().items():
             assert name in names or name.endswith("num_batches_tracked")
@@ -119,7 +120,7 @@ def test_a_peer_of_another_network_is_refused(dataset, graph, config, tmp_path, 
 
 
 def test_the_best_on_validation_is_chosen():
-    scores = iter([0.2, 0.5, 0.3, 0.4, 0.1, 0.45])
+    scores = iter([0.2, 0.5, 0.3, 0.4, 0.1, 0.45, 0.0])
 
     class Peer:
         sets = Sets()
