@@ -74,7 +74,8 @@ def _rate(args: argparse.Namespace) -> list[Row]:
 
 
 def _nsl(args: argparse.Namespace) -> list[Row]:
-    return nsl_train.run(args.out, args.nsl, args.seeds, args.steps)
+    chosen = (args.distance, args.multiplier) if args.multiplier else None
+    return nsl_train.run(args.out, args.nsl, args.seeds, args.steps, chosen)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -180,6 +181,8 @@ def _run_parsers(
     four.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
     four.add_argument("--seeds", type=int, default=3)
     four.add_argument("--steps", type=int, default=880, help="of a run, about")
+    four.add_argument("--distance", default="kl_divergence", help="NSL's, with --multiplier")
+    four.add_argument("--multiplier", type=float, help="NSL's; without it one is chosen")
     four.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
     return [one, two, three, four]
 

@@ -12,6 +12,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -56,7 +57,8 @@ def run(out: Path, only: Sequence[str], repetitions: int) -> list[Row]:
 def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int]]:
     """Name, dataset, settings and steps a repetition: ResNet-50, and the demo's encoder.
 
-    ResNet-50 in the precision that a run has by itself; the small one, of short steps, in both.
+    ResNet-50 in the precision that a run has by itself; the small one, of short steps, in both, and
+    with a thread, as the demo trains it, and as many as cores.
     """
     resnet = RunConfig(
         edges=EdgeConfig(alpha=1.0),
@@ -69,14 +71,18 @@ def _trainings(large: Path, small: Path) -> list[tuple[str, Path, RunConfig, int
         encoder=EncoderConfig(name="test_resnet"),
         train=TrainConfig(batch_size=64),
     )
-    half, full = (
-        dataclasses.replace(demo, train=dataclasses.replace(demo.train, precision=precision))
-        for precision in ("bf16-mixed", "32-true")
-    )
+
+    def demo_with(precision: Literal["bf16-mixed", "32-true"], threads: int | None) -> RunConfig:
+        train = dataclasses.replace(demo.train, precision=precision, threads=threads)
+        return dataclasses.replace(demo, train=train)
+
+    name = "demo CNN, 32 px, cached"
     return [
         ("resnet50, 224 px, decoded anew", large, resnet, 3),
-        ("demo CNN, 32 px, cached, float32", small, full, 60),
-        ("demo CNN, 32 px, cached, bfloat16", small, half, 60),
+        (f"{name}, float32, 1 thread", small, demo_with("32-true", 1), 60),
+        (f"{name}, bfloat16, 1 thread", small, demo_with("bf16-mixed", 1), 60),
+        (f"{name}, float32", small, demo_with("32-true", None), 60),
+        (f"{name}, bfloat16", small, demo_with("bf16-mixed", None), 60),
     ]
 
 

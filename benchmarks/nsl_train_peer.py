@@ -95,8 +95,7 @@ class Network:
         x = self.block(x, "layer4.0", 96, 2)
         x = layers.GlobalAveragePooling2D()(x)
         self.projection = layers.Dense(dim, name="projection")
-        # float32 under a mixed policy too, as Keras advises; NSL's divergences refuse less.
-        self.head = Cosines(labels, scale, name="head", dtype="float32")
+        self.head = Cosines(labels, scale, name="head")
         return keras.Model({"image": image}, self.head(self.projection(x)))
 
     def put(self, found: Any) -> None:
@@ -250,8 +249,6 @@ def main(folder: str) -> None:
     """Train; steps after the first `WARM` are timed."""
     at = Path(folder)
     settings = json.loads((at / "settings.json").read_text(encoding="utf-8"))
-    if settings["half"]:
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     ends, weights = np.load(at / "ends.npy"), np.load(at / "weights.npz")
     network = Network()
     labels, dim = weights["head.weight"].shape

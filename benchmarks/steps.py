@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Steps:
 
     def __init__(self, dataset: Path, graph: Graph, config: RunConfig) -> None:
         """Build all that a run builds; pictures that may be cached are."""
+        torch.set_num_threads(config.train.threads or os.cpu_count() or 1)
         data = TrainingData(dataset, graph, config)
         torch.manual_seed(config.train.seed)
         self._module = GraphRise(config, data.num_labels, data.num_labelled, labels=data.labels)

@@ -107,6 +107,8 @@ def test_steps(out, monkeypatch, capsys):
     ways = loader._trainings(out, out)
     assert [(name, steps) for name, _, _, steps in ways] == [
         ("resnet50, 224 px, decoded anew", 3),
+        ("demo CNN, 32 px, cached, float32, 1 thread", 60),
+        ("demo CNN, 32 px, cached, bfloat16, 1 thread", 60),
         ("demo CNN, 32 px, cached, float32", 60),
         ("demo CNN, 32 px, cached, bfloat16", 60),
     ]
