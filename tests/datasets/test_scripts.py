@@ -38,3 +38,21 @@ def test_help_documents_the_simulator():
     for setting in ("sessions", "click_meant", "click_other", "drop_unique_keywords", "seed"):
         assert f"--simulator.{setting}" in done.stdout
     assert "keywords that one concept alone has" in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_an_error_is_one_line(tmp_path):
+    done = call("sop.py", tmp_path, tmp_path / "out")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "Ebay_train.txt, Ebay_test.txt not found" in line
+
+
+@pytest.mark.slow
+def test_a_choice_is_checked_and_documented(tmp_path):
+    done = call("inaturalist.py", tmp_path, tmp_path / "out", "--missing", "ignore")
+    assert done.returncode == 2
+    done = call("inaturalist.py", "--help")
+    assert done.returncode == 0
+    assert "--missing {error,skip}" in done.stdout
+    assert "stop, or leave it out" in " ".join(done.stdout.split())
