@@ -7,8 +7,7 @@ Needs `pip install graphrise[demo]`. The digits are BSD-licensed (UCI, via sciki
 
 from pathlib import Path
 
-from jsonargparse import auto_cli, set_parsing_settings
-
+from graphrise.cli.script import run_script
 from graphrise.data.digits import write_digits
 from graphrise.data.simulate import SimulatorConfig
 
@@ -34,5 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    auto_cli(main)
+    run_script(main)

@@ -10,8 +10,7 @@ fluent (test queries); facebook and fluent are never in the log.
 
 from pathlib import Path
 
-from jsonargparse import auto_cli, set_parsing_settings
-
+from graphrise.cli.script import run_script
 from graphrise.data.emoji import write_emoji
 from graphrise.data.simulate import SimulatorConfig
 
@@ -48,5 +47,4 @@ def main(
 
 
 if __name__ == "__main__":
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    auto_cli(main)
+    run_script(main)

@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
+from torch_geometric.data import Data
 
 from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable
@@ -113,6 +114,12 @@ class TrainingData(lightning.LightningDataModule):
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
             augment=self._augment(),
         )
+
+    def transfer_batch_to_device(self, batch: Data, device: torch.device, number: int) -> Data:
+        """The batch on the device; one that is there is not looked through."""
+        if batch["x"].device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, number)
 
     def _augment(self) -> Augment | None:
         """The module's, if it is trained on the CPU and a core is left for it.

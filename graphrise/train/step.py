@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
-import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.optim import Optimizer
-from torch_geometric.data import Data
 
 from graphrise.config import RunConfig
 from graphrise.nn.batch_norm import batch_norms, statistics_kept
@@ -37,12 +35,6 @@ class StepModule(lightning.LightningModule):
     def exported(self) -> Encoder:
         """The encoder that is judged and kept: the average of its weights, if there is one."""
         return self.encoder if self.average is None else self.average.module
-
-    def transfer_batch_to_device(self, batch: Data, device: torch.device, number: int) -> Data:
-        """The batch on the device; one that is there is not looked through."""
-        if batch["x"].device == device:
-            return batch
-        return super().transfer_batch_to_device(batch, device, number)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The backward pass, in which checkpointed parts of the encoder run once more."""
