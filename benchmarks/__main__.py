@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     decode,
+    evaluate,
     graph,
     head,
     heads,
@@ -86,6 +87,17 @@ def _spread(args: argparse.Namespace) -> list[Row]:
         peer_edges=args.peer_edges,
     )
     return spread.run(args.out, size, args.only, args.repetitions)
+
+
+def _evaluate(args: argparse.Namespace) -> list[Row]:
+    size = evaluate.Size(
+        gallery=args.gallery,
+        streamed=args.streamed,
+        queries=args.queries,
+        dim=args.dim,
+        k=args.k,
+    )
+    return evaluate.run(args.out, size, args.only, args.repetitions)
 
 
 def _ops(args: argparse.Namespace) -> list[Row]:
@@ -205,7 +217,17 @@ def _op_parsers(
     two.add_argument("--only", nargs="+", choices=ops.PARTS, default=tuple(ops.PARTS))
     two.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     two.add_argument("--repetitions", type=int, default=9)
-    return [one, two]
+    three = cases.add_parser("evaluate", help="judging an encoder, beside the bare search")
+    three.set_defaults(run=_evaluate)
+    three.add_argument("--only", nargs="+", choices=evaluate.PARTS, default=evaluate.PARTS)
+    three.add_argument("--gallery", type=int, default=1_000_000)
+    three.add_argument("--streamed", type=int, default=10_000_000)
+    three.add_argument("--queries", type=int, default=10_000)
+    three.add_argument("--dim", type=int, default=64)
+    three.add_argument("--k", type=int, default=10)
+    three.add_argument("--repetitions", type=int, default=3)
+    three.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    return [one, two, three]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

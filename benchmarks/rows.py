@@ -32,6 +32,7 @@ PACKAGES = {
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
+    "evaluate": ("faiss-cpu", "torch", "numpy"),
     "head": ("torch", "numpy"),
     "ops": ("torch", "triton", "numba", "numpy", "torch-geometric", "torch-scatter"),
     "spread": ("numba", "numpy", "scipy", "torch"),

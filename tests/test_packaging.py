@@ -63,6 +63,7 @@ PARTS = ("ops", "nn", "images", "loader", "train", "graph", "evaluate")
 def test_training_parts_import_without_the_rest():
     modules = ["graphrise"] + [f"graphrise.{n}" for n in PARTS]
     modules += ["graphrise.ops.knn", "graphrise.train.folder", "graphrise.recipes", "graphrise.cli"]
+    modules += ["graphrise.study.drive"]
     done = python(f"import {', '.join(modules)}\nprint('imported')")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "imported"
@@ -122,7 +123,8 @@ def test_files_that_are_not_python_come_along():
         assert (ROOT / "graphrise" / name).is_file()
     others = [p for p in (ROOT / "graphrise").rglob("*") if p.is_file() and p.suffix != ".py"]
     kept = {p.name for p in others if "__pycache__" not in p.parts}
-    assert kept == {"py.typed", "report.html.j2"}
+    studies = {"alpha.yaml", "edges.yaml", "neighbours.yaml", "spread.yaml"}
+    assert kept == {"py.typed", "report.html.j2"} | studies
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     assert not {"*.j2", "*.typed", "graphrise/"} & set(ignored)
 

@@ -18,6 +18,10 @@ def evaluate_parser() -> ArgumentParser:
     parser.add_argument("--gallery", help="column=value, images searched (default: the run's)")
     parser.add_argument("--queries", nargs="+", help="column=value ..., the last is the headline")
     parser.add_argument("--k", type=int, help="neighbours that vote in kNN (default: the run's)")
+    parser.add_argument("--triplets", help="`labels`, or a file of triplets (default: the run's)")
+    parser.add_argument(
+        "--levels", nargs="+", help="columns of coarser classes, finest first: triplets by level"
+    )
     return parser
 
 
@@ -34,6 +38,10 @@ def run_evaluate(args: Namespace) -> None:
         config = dataclasses.replace(config, queries=tuple(args.queries))
     if args.k is not None:
         config = dataclasses.replace(config, k=args.k)
+    if args.triplets is not None:
+        config = dataclasses.replace(config, triplets=args.triplets)
+    if args.levels:
+        config = dataclasses.replace(config, levels=tuple(args.levels))
     print_table(evaluate_run(args.run, args.dataset, config))
     print(f"report: {args.run / 'report.html'}")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from graphrise import __version__
-from graphrise.cli import demo, evaluate, export, graph, images, train
+from graphrise.cli import demo, evaluate, export, graph, images, study, train, triplets
 from graphrise.config import RunConfig
 from graphrise.errors import ConfigError, GraphriseError, Stopped
 from graphrise.recipes import RECIPES
@@ -49,7 +49,9 @@ def _parser(
         ),
         "evaluate": (evaluate.evaluate_parser, evaluate.run_evaluate),
         "embed": (evaluate.embed_parser, evaluate.run_embed),
+        "triplets": (triplets.triplets_parser, triplets.run_triplets),
         "export": (export.export_parser, export.run_export),
+        "study": (study.study_parser, study.run_study),
     }
     for name, (make, _) in verbs.items():
         sub = make()

@@ -20,4 +20,5 @@ from graphrise.config.images import ImageConfig as ImageConfig
 from graphrise.config.labels import LabelConfig as LabelConfig
 from graphrise.config.run import RunConfig as RunConfig
 from graphrise.config.train import TrainConfig as TrainConfig
+from graphrise.config.triplets import HeldOutConfig as HeldOutConfig
 from graphrise.config.watch import WatchConfig as WatchConfig

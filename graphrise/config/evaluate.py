@@ -24,12 +24,28 @@ class EvaluateConfig:
     """Column of the coarser class that triplet negatives share; None: negatives from anywhere."""
     k: int = 5
     """Neighbours that vote in kNN classification."""
+    r_up_to: int = 128
+    """R-precision and MAP@R look at as many neighbours as a label has gallery images. They are left
+    out where a label has more than this; 0: always."""
     triplets_per_query: int = 5
     """Triplets drawn per query image."""
+    triplets: str = "labels"
+    """Where triplets come from: `labels` (drawn for each query set), or a file of image ids, judged
+    by people or written by `graphrise triplets`; relative to the dataset folder or else to the
+    working directory."""
+    levels: tuple[str, ...] = ()
+    """Columns of classes coarser than `label`, finest first (subcategory, category): triplets are
+    drawn and scored also by the level that anchor and negative share, and for none shared."""
 
     def __post_init__(self) -> None:
         require(self.k >= 1, "evaluate.k must be at least 1")
+        require(self.r_up_to >= 0, "evaluate.r_up_to must be at least 0")
         require(self.triplets_per_query >= 1, "evaluate.triplets_per_query must be at least 1")
         require(len(self.queries) >= 1, "evaluate.queries is empty: name at least one set")
         for one in (self.gallery, *self.queries, *([] if self.probe is None else [self.probe])):
             require("=" in one, f"evaluate: {one!r} is not of the form column=value")
+        require(self.triplets != "", "evaluate.triplets is empty: give `labels` or a file")
+        require(
+            len({self.label, *self.levels}) == 1 + len(self.levels),
+            "evaluate.levels names a column twice, or evaluate.label, which is the finest anyway",
+        )

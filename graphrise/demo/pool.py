@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from graphrise.config import RunConfig
 from graphrise.errors import GraphriseError
+from graphrise.study.environment import worker_environment
 from graphrise.train.progress import bars
 
 
@@ -61,29 +60,6 @@ def _work(job: Job, events: Any) -> None:
         events.put((job.name, None, f"{job.name}: {traceback.format_exc()}"))
 
 
-# Read when a worker process starts, before any module of ours is imported there.
-# glibc gives large blocks back to the system after every step and takes the page faults anew:
-# kept instead, a training step on a CPU core is a tenth to a fifth faster.
-_ENVIRONMENT = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    # timm and PyG script functions at import, which torch 2.14 calls deprecated.
-    "PYTHONWARNINGS": "ignore:`torch.jit.script` is deprecated:FutureWarning",
-}
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """What the workers are started with; a user's own values stay, and ours go again."""
-    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
 def train_all(jobs: Sequence[Job], workers: int) -> None:
     """Train every job, at most `workers` at a time.
 
@@ -99,7 +75,7 @@ def train_all(jobs: Sequence[Job], workers: int) -> None:
     width = max((len(j.name) for j in jobs), default=0)
     tasks = {j.name: progress.add_task(j.name.ljust(width), total=1.0, state="") for j in jobs}
     try:
-        with _environment(), progress:
+        with worker_environment(), progress:
             while waiting or running:
                 while waiting and len(running) < workers:
                     job = waiting.pop()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphrise.config import RunConfig
+from graphrise.study.plan import with_seed as with_seed
 
 BASELINE = "cross-entropy"
 FEATURED = "spread labels"
@@ -87,13 +88,3 @@ def variants(recipe: RunConfig, *, full: bool) -> list[Variant]:
             ),
         ]
     return found
-
-
-def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The run with another seed; a shuffled graph is shuffled anew with it."""
-    train = dataclasses.replace(config.train, seed=seed)
-    shuffles = {
-        name: None if getattr(config, name) is None else seed
-        for name in ("shuffle_graph", "shuffle_edges")
-    }
-    return dataclasses.replace(config, train=train, **shuffles)

@@ -10,6 +10,7 @@ import numpy as np
 
 from graphrise.errors import ConfigError, DataError
 from graphrise.evaluate.checks import UNKNOWN, check_index, check_labels
+from graphrise.evaluate.relevant import findable, relevant_count
 
 _RANKED = 5
 
@@ -54,7 +55,7 @@ def recall_at_k(
     gallery_labels = check_labels("gallery_labels", gallery_labels)
     index = check_index(index, len(query_labels), len(gallery_labels))
     _check_ks(ks, index.shape[1], len(gallery_labels) - leave_one_out)
-    scored = _findable(query_labels, gallery_labels, 2 if leave_one_out else 1)
+    scored = findable(relevant_count(query_labels, gallery_labels, leave_one_out))
     hits = gallery_labels[index[scored]] == query_labels[scored, None]
     values = {int(k): float(hits[:, :k].any(axis=1).mean()) for k in ks}
     return AtK(values, int(scored.sum()), int((~scored).sum()))
@@ -129,22 +130,10 @@ def top_k_accuracy(
     if ranked.ndim != 2 or len(ranked) != len(query_labels):
         raise DataError(f"ranked has shape {ranked.shape}: expected [{len(query_labels)}, labels]")
     _check_ks(ks, ranked.shape[1], ranked.shape[1])
-    scored = _findable(query_labels, gallery_labels, 2 if leave_one_out else 1)
+    scored = findable(relevant_count(query_labels, gallery_labels, leave_one_out))
     hits = ranked[scored] == query_labels[scored, None]
     values = {int(k): float(hits[:, :k].any(axis=1).mean()) for k in ks}
     return AtK(values, int(scored.sum()), int((~scored).sum()))
-
-
-def _findable(query_labels: np.ndarray, gallery_labels: np.ndarray, images: int) -> np.ndarray:
-    """Queries whose label at least `images` gallery images carry; refuses a set without any."""
-    labels, counts = np.unique(gallery_labels[gallery_labels != UNKNOWN], return_counts=True)
-    findable = np.isin(query_labels, labels[counts >= images])
-    if not findable.any():
-        raise DataError(
-            f"none of the {len(query_labels)} queries has a label that the gallery holds: "
-            "check that both come from one label vocabulary"
-        )
-    return findable
 
 
 def _check_ks(ks: Sequence[int], width: int, whole: int) -> None:

@@ -18,6 +18,9 @@ from graphrise.evaluate.grid import retrieval_grid
 from graphrise.evaluate.report import write_report
 from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
 from graphrise.evaluate.score import Embedded, Score, codes, score
+from graphrise.evaluate.triplets import Triplets
+from graphrise.evaluate.triplets_file import read_triplets
+from graphrise.evaluate.triplets_score import judge
 from graphrise.images.base import ImageStore
 from graphrise.images.dataset import open_images
 from graphrise.images.reader import ImageReader
@@ -27,6 +30,8 @@ from graphrise.train.folder import read_run, versions, write_json
 
 GRID_QUERIES = 12
 GRID_NEIGHBOURS = 5
+TRIPLETS = "triplets"
+"""Name under which the triplets of a file are scored, beside the query sets (`column=value`)."""
 
 
 class ImageSets:
@@ -58,28 +63,48 @@ class ImageSets:
                 )
         labels = images.column(config.label)
         groups = ["all"] * len(images) if config.group is None else images.column(config.group)
-        vocabularies: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self.labels, self.groups, self.readers = {}, {}, {}
+        coarser = [images.column(name) for name in config.levels]
+        words: list[dict[str, int]] = [{} for _ in (labels, groups, *coarser)]
+        self.labels, self.groups, self.levels, self.readers = {}, {}, {}, {}
         for where, rows in self.rows.items():
-            self.labels[where] = codes([labels[r] for r in rows], vocabularies[0])
-            self.groups[where] = codes([groups[r] for r in rows], vocabularies[1])
-            self.readers[where] = ImageReader(
-                store, rows, shown.canvas, cache_mib=ImageConfig().cache_mib
-            )
+            columns = zip((labels, groups, *coarser), words, strict=True)
+            coded = [codes([values[r] for r in rows], seen) for values, seen in columns]
+            self.labels[where], self.groups[where], *levels = coded
+            self.levels[where] = tuple(levels)
+            self.readers[where] = self._reader(store, rows)
+        self.triplets: Triplets | None = None
+        if config.triplets != "labels":
+            found = read_triplets(config.triplets, images)
+            rows = np.stack([found.anchor, found.positive, found.negative])
+            rows, at = np.unique(rows, return_inverse=True)
+            self.triplets = Triplets(*at.reshape(3, -1), skipped=0)
+            self.readers[TRIPLETS] = self._reader(store, rows)
+
+    def _reader(self, store: ImageStore, rows: np.ndarray) -> ImageReader:
+        return ImageReader(store, rows, self._shown.canvas, cache_mib=ImageConfig().cache_mib)
 
     def embedded(self, encoder: Encoder, where: str) -> Embedded:
         """One set through an encoder."""
         vectors = embed(encoder, self.readers[where], self._shown)
-        return Embedded(vectors, self.labels[where], self.groups[where])
+        return Embedded(vectors, self.labels[where], self.groups[where], self.levels[where])
 
     def scores(self, encoder: Encoder, queries: tuple[str, ...] | None = None) -> dict[str, Score]:
-        """Score of every query set (or of some), by its `column=value`."""
+        """Score of every query set (or of some), by its `column=value`.
+
+        With all query sets also that of the triplets of a file, if `config` names one: `TRIPLETS`,
+        a score without neighbours.
+        """
         gallery = self.embedded(encoder, self.config.gallery)
         found = {}
         for where in queries or self.config.queries:
             same = np.array_equal(self.rows[where], self.rows[self.config.gallery])
             vectors = gallery if same else self.embedded(encoder, where)
             found[where] = score(gallery, vectors, self.config, same=same)
+        if queries is None and self.triplets is not None:
+            vectors = embed(encoder, self.readers[TRIPLETS], self._shown)
+            curve, metrics = judge(self.triplets, vectors, vectors)
+            counts = {"triplets": self.triplets.anchor.size}
+            found[TRIPLETS] = Score(metrics, counts, curve, np.empty((0, 0), dtype=np.int64))
         return found
 
     def grid(self, scores: dict[str, Score], where: str) -> bytes:
@@ -107,7 +132,7 @@ class ImageSets:
 
 def probe_of(dataset: Path, config: RunConfig, where: str) -> Callable[[Encoder], dict[str, float]]:
     """A probe for `train`: recall@1 of one query set, cheap enough to call while training."""
-    probed = dataclasses.replace(config.evaluate, queries=(where,))
+    probed = dataclasses.replace(config.evaluate, queries=(where,), triplets="labels", levels=())
     sets = ImageSets(*open_images(dataset), probed, config.images)
 
     def probe(encoder: Encoder) -> dict[str, float]:
@@ -125,7 +150,7 @@ def run_result(trained: Trained, seed: int, scores: dict[str, Score], test: str)
         seconds=trained.seconds,
         metrics={where: s.metrics for where, s in scores.items()},
         curve=curve,
-        margin_curve=scores[test].margin_curve,
+        margin_curve=scores.get(TRIPLETS, scores[test]).margin_curve,
     )
 
 
@@ -150,7 +175,7 @@ def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None)
     scores = sets.scores(encoder)
     test = config.queries[-1]
     result = {where: {"metrics": s.metrics, "counts": s.counts} for where, s in scores.items()}
-    asked = {"gallery": config.gallery, "k": config.k}
+    asked = {"gallery": config.gallery, "k": config.k, "triplets": config.triplets}
     write_json(run / "metrics.json", {**asked, "queries": result})
     report = Report(
         title=f"graphrise: {run.resolve().name}",
@@ -161,7 +186,14 @@ def evaluate_run(run: Path, dataset: Path | None, config: EvaluateConfig | None)
                 runs=[run_result(trained, run_config.train.seed, scores, test)],
             )
         ],
-        query_sets=[QuerySet(name=where, counts=s.counts) for where, s in scores.items()],
+        query_sets=[
+            QuerySet(
+                name=where,
+                note=f"triplets of {config.triplets}" if where == TRIPLETS else "",
+                counts=s.counts,
+            )
+            for where, s in scores.items()
+        ],
         test_set=test,
         main_metric="recall@1",
         retrieval_grid=sets.grid({run.resolve().name: scores[test]}, test),

@@ -101,7 +101,8 @@ def to_markdown(report: Report) -> str:
 def print_table(report: Report, console: Console | None = None) -> None:
     """Prints one table a query set to the terminal (or to the given console).
 
-    A terminal under 120 characters gets the main metric and its cost; a line names the rest.
+    A terminal under 120 characters, or under 10 a column, gets the main metric and its cost; a line
+    names the rest.
     """
     from rich import box
     from rich.console import Console
@@ -111,7 +112,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
     for name, rows in summary_rows(report).items():
         header = header_cells(report, name)
         shown = len(header)
-        if console.width < _WIDE:
+        if console.width < max(_WIDE, _COLUMN * len(header)):
             shown = header.index(_COST_HEADERS[-1]) + 1
         notes = [caption(report.query_set(name))]
         if header[shown:]:
@@ -130,8 +131,9 @@ def print_table(report: Report, console: Console | None = None) -> None:
 
 
 _COST_HEADERS = ("encoder passes", "training time", "seeds")
-# Below this many characters a terminal breaks the full table into unreadable slivers.
+# Below this many characters, in all or a column, a terminal breaks the table into slivers.
 _WIDE = 120
+_COLUMN = 10
 
 
 def _row(report: Report, model: Model, query_set: str) -> SummaryRow:

@@ -94,13 +94,3 @@ def test_a_worker_reports_success_and_failure(make, finished, tmp_path, monkeypa
     monkeypatch.setattr("graphrise.evaluate.run.probe_of", broken)
     pool._work(job_of(make, dataset, tmp_path / "t"), events)
     assert "RuntimeError: a bug" in events[0][2]
-
-
-def test_the_environment_of_workers_is_not_left_behind(monkeypatch):
-    monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
-    before = dict(os.environ)
-    with pool._environment():
-        assert os.environ["MALLOC_MMAP_MAX_"] == "0"
-        assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "7"
-    assert dict(os.environ) == before

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from graphrise.evaluate.grid import retrieval_grid
 from graphrise.evaluate.report_data import Model, QuerySet, Report, RunResult
 from graphrise.evaluate.triplets import recall_vs_margin
+from graphrise.ops.knn import knn
 
 
 def made_up_run(seed, share, passes=1000, seconds=50.0):
@@ -66,3 +68,25 @@ def report(models, picture):
         versions={"graphrise": "0.0.1"},
         settings={"train": {"epochs": 40}},
     )
+
+
+@st.composite
+def _search_case(draw):
+    """(index of the whole gallery, gallery labels, query labels, leave one out), with ties."""
+    same = draw(st.booleans())
+    size = draw(st.integers(2, 12))
+    gallery = np.array(draw(st.lists(st.integers(-1, 4), min_size=size, max_size=size)))
+    queries = gallery
+    if not same:
+        queries = np.array(draw(st.lists(st.integers(-1, 5), min_size=1, max_size=6)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    # Few places on a grid: many distances are equal.
+    places = rng.integers(0, 3, (size, 2)).astype(np.float32)
+    asked = places if same else rng.integers(0, 3, (len(queries), 2)).astype(np.float32)
+    return knn(asked, places, size, "l2", exclude_self=same)[1], gallery, queries, same
+
+
+@pytest.fixture(scope="session")
+def search_case():
+    """Hypothesis strategy: (index [Q, all], gallery labels, query labels, leave one out)."""
+    return _search_case()

@@ -6,7 +6,8 @@ import pytest
 from graphrise.config import EvaluateConfig
 from graphrise.errors import DataError
 from graphrise.evaluate.score import Embedded, codes, score
-from graphrise.evaluate.triplets import NoTriplets, build_triplets
+from graphrise.evaluate.triplets import NoTriplets
+from graphrise.evaluate.triplets_labels import build_triplets
 
 GALLERY = Embedded(np.eye(4, dtype=np.float32), np.array([0, 1, 2, 3]), np.array([0, 0, 0, 1]))
 
@@ -68,3 +69,32 @@ def test_empty_sets_and_codes():
     words = {}
     assert codes(["x", None, "y", "x", 3], words).tolist() == [0, -1, 1, 0, 2]
     assert codes(["3", "z"], words).tolist() == [2, 3]
+
+
+def test_r_precision_and_group_recall():
+    # Two instances in group 0, one in group 1; the query sees its instance, then group 1, then 0.
+    vectors = [[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0.5, 0.8, 0]]
+    gallery = queries(vectors, [0, 0, 1, 2], [0, 0, 0, 1])
+    asked = queries([[1, 0.1, 0]], [0], [0])
+    found = score(gallery, asked, EvaluateConfig(group="class"))
+    assert found.metrics["r-precision"] == found.metrics["map@r"] == 1
+    assert found.metrics["group recall@1"] == 1
+    assert found.metrics["group recall@1 without instance"] == 0
+    assert found.counts["queries with other instances of their group"] == 1
+    plain = score(gallery, asked, EvaluateConfig())
+    assert not any("group" in name for name in [*plain.metrics, *plain.counts])
+    assert plain.metrics["map@r"] == 1
+
+
+def test_r_above_the_limit_is_left_out_and_said():
+    rng = np.random.default_rng(0)
+    gallery = Embedded(rng.normal(size=(90, 4)), np.repeat([0, 1, 2], 30), np.zeros(90, int))
+    asked = Embedded(rng.normal(size=(5, 4)), np.array([0, 1, 2, 0, 1]), np.zeros(5, int))
+    found = score(gallery, asked, EvaluateConfig(r_up_to=30, group="g"))
+    assert {"r-precision", "map@r", "group recall@1"} <= set(found.metrics)
+    assert found.neighbours.shape == (5, 31)
+    low = score(gallery, asked, EvaluateConfig(r_up_to=29, group="g"))
+    assert not {"r-precision", "map@r"} & set(low.metrics)
+    assert low.counts["neighbours needed for map@r, above evaluate.r_up_to"] == 30
+    # A gallery in itself needs one neighbour less.
+    assert "map@r" in score(gallery, gallery, EvaluateConfig(r_up_to=29), same=True).metrics

@@ -1,4 +1,4 @@
-"""Triplets: what is drawn, what is skipped, and the recall curve against loops."""
+"""How triplets are judged: distances, accuracy, and the recall curve against loops."""
 
 import numpy as np
 import pytest
@@ -7,64 +7,10 @@ from hypothesis import strategies as st
 
 from graphrise.errors import ConfigError, DataError
 from graphrise.evaluate.triplets import (
-    build_triplets,
     recall_vs_margin,
     triplet_accuracy,
     triplet_distances,
 )
-
-labelled = st.tuples(st.integers(-1, 4), st.integers(-1, 2))
-
-
-def columns(pairs, dtype="int64"):
-    labels, groups = np.array(pairs, dtype=dtype).T
-    return labels, groups
-
-
-@settings(max_examples=120, deadline=None)
-@given(
-    queries=st.lists(labelled, min_size=1, max_size=6),
-    gallery=st.lists(labelled, min_size=1, max_size=8),
-    per_query=st.integers(1, 3),
-    seed=st.integers(0, 9),
-)
-def test_draws_what_the_rule_says(queries, gallery, per_query, seed):
-    fits = {}
-    for i, (label, group) in enumerate(queries):
-        positives = {j for j, (other, _) in enumerate(gallery) if other == label}
-        negatives = {
-            j for j, (other, g) in enumerate(gallery) if g == group and other not in (label, -1)
-        }
-        if label != -1 and group != -1 and positives and negatives:
-            fits[i] = positives, negatives
-    arrays = (*columns(queries), *columns(gallery))
-    if not fits:
-        with pytest.raises(DataError, match="none of the"):
-            build_triplets(*arrays, per_query=per_query, seed=seed)
-        return
-    triplets = build_triplets(*arrays, per_query=per_query, seed=seed)
-    assert triplets.skipped == len(queries) - len(fits)
-    assert triplets.anchor.tolist() == [i for i in fits for _ in range(per_query)]
-    rows = zip(triplets.anchor, triplets.positive, triplets.negative, strict=True)
-    for anchor, positive, negative in rows:
-        assert positive in fits[anchor][0]
-        assert negative in fits[anchor][1]
-
-
-def test_every_candidate_is_drawn_and_seeds_repeat():
-    queries = columns([(3, 1)], "int32")
-    gallery = columns([(9, 1), (3, 1), (3, 0), (3, 1), (1, 1), (9, 0), (2**40, 1)])
-    triplets = build_triplets(*queries, *gallery, per_query=400, seed=1)
-    positives, counts = np.unique(triplets.positive, return_counts=True)
-    assert positives.tolist() == [1, 2, 3]
-    assert counts.min() > 90
-    negatives, counts = np.unique(triplets.negative, return_counts=True)
-    assert negatives.tolist() == [0, 4, 6]
-    assert counts.min() > 90
-    again = build_triplets(*queries, *gallery, per_query=400, seed=1)
-    np.testing.assert_array_equal(again.negative, triplets.negative)
-    other = build_triplets(*queries, *gallery, per_query=400, seed=2)
-    assert (other.negative != triplets.negative).any()
 
 
 def test_distances_and_accuracy():
@@ -124,10 +70,3 @@ def test_refusals():
     for margins in ([0], [1, 0], [-1, 0], [0, np.inf]):
         with pytest.raises(ConfigError, match="margins"):
             recall_vs_margin(np.array([0.0]), np.array([1.0]), margins)
-    labels = np.array([1, 2])
-    with pytest.raises(ConfigError, match="per_query"):
-        build_triplets(labels, labels, labels, labels, per_query=0)
-    with pytest.raises(DataError, match="2 query labels, but 1 query groups"):
-        build_triplets(labels, labels[:1], labels, labels)
-    with pytest.raises(DataError, match="gallery_labels is empty"):
-        build_triplets(labels, labels, labels[:0], labels[:0])
