@@ -22,6 +22,7 @@ def main(
     cache: Path = Path("packages"),
     simulator: SimulatorConfig = DEFAULT,
     labelled: tuple[str, ...] = ("apple",),
+    labelled_share: float = 1.0,
     limit: int | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -32,6 +33,7 @@ def main(
         cache: Where fetched packages are kept.
         simulator: Behaviour of the simulated users.
         labelled: Vendors whose label training sees.
+        labelled_share: Share of the emoji whose label it sees of them.
         limit: About this many emoji instead of all.
         overwrite: Replace an earlier folder.
     """
@@ -40,6 +42,7 @@ def main(
         cache=cache,
         simulator=simulator,
         labelled=labelled,
+        labelled_share=labelled_share,
         limit=limit,
         overwrite=overwrite,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -20,7 +21,9 @@ def study_parser() -> ArgumentParser:
     parser.add_argument("--jobs", type=int, help="runs side by side (default: CPU cores)")
     parser.add_argument("--retries", type=int, default=1, help="more tries for a run that fails")
     parser.add_argument("--only", nargs="+", type=str, default=[], help="names of runs to train")
-    parser.add_argument("--report-only", action="store_true", help="write the tables, no training")
+    parser.add_argument(
+        "--report-only", action="store_true", help="write tables, plots and page, no training"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the runs, and do nothing")
     return parser
 
@@ -44,5 +47,6 @@ def run_study(args: Namespace) -> None:
         retries=args.retries,
         only=args.only,
         report_only=args.report_only,
+        command=shlex.join(["graphrise", "study", str(args.study), "--out", str(out)]),
     )
     print((out / "table.md").read_text(encoding="utf-8"))

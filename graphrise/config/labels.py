@@ -12,8 +12,11 @@ from graphrise.config.base import check_choices, require
 class LabelConfig:
     """What an image is trained to be recognised as."""
 
-    source: Literal["given", "queries"] = "given"
-    """The `label` column of images.parquet, or the clicked queries of the log."""
+    source: Literal["given", "queries", "both"] = "given"
+    """The `label` column of images.parquet, or the clicked queries of the log, or both in one
+    vocabulary, where a given label and a query that are spelled alike stay two."""
+    given_share: float = 0.5
+    """Source both: the given label's share of an image that has clicked queries too."""
     spread: bool = False
     """Mix every image's labels with its neighbours' before training, over the graph."""
     spread_steps: int = 1
@@ -41,6 +44,11 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "labels")
+        require(
+            0 < self.given_share < 1,
+            f"labels.given_share must lie in (0, 1), got {self.given_share}; for one of the two "
+            "alone set labels.source",
+        )
         require(self.spread_power > 0, "labels.spread_power must be above 0")
         require(self.spread_top >= 1, "labels.spread_top must be at least 1")
         require(self.spread_steps >= 1, "labels.spread_steps must be at least 1")

@@ -7,6 +7,7 @@ fetched at run time, never shipped.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def write_emoji(
     cache: Path,
     simulator: SimulatorConfig | None = None,
     labelled: tuple[str, ...] = ("apple",),
+    labelled_share: float = 1.0,
     limit: int | None = None,
     overwrite: bool = False,
 ) -> int:
@@ -152,6 +154,9 @@ def write_emoji(
         simulator: Behaviour of the simulated users; None: its defaults.
         labelled: Vendors whose `label` is given to training; all three logged ones make the upper
             reference. facebook and fluent keep their label for evaluation.
+        labelled_share: Share of the emoji whose label is given to them, in (0, 1]; the others have
+            none at any vendor. Drawn one by one from the simulator's seed: those of a smaller share
+            are among those of a larger one.
         limit: Keep every n-th emoji so that about this many are left.
         overwrite: Replace an earlier folder.
 
@@ -160,23 +165,28 @@ def write_emoji(
 
     Raises:
         DataError: A package could not be fetched or is not the pinned one; `out` exists.
-        ConfigError: `labelled` names another vendor, or `limit` is below 2.
+        ConfigError: `labelled` names another vendor, `labelled_share` is out of range, or `limit`
+            is below 2.
     """
     if not set(labelled) <= set(LOGGED):
         raise ConfigError(f"labelled vendors must be of {', '.join(LOGGED)}; got {labelled}")
+    if not 0 < labelled_share <= 1:
+        raise ConfigError(f"labelled_share must lie in (0, 1], got {labelled_share}")
     if limit is not None and limit < 2:
         raise ConfigError(f"limit must be at least 2 emoji, got {limit}")
     sheets, fluent, words = (fetch(p, cache) for p in (SHEETS, FLUENT, KEYWORDS))
     emoji = catalogue(sheets, fluent, words)
     if limit is not None and limit < len(emoji):
         emoji = emoji[:: -(-len(emoji) // limit)]
-    images = _image_table(emoji, drawings(emoji, sheets, fluent), labelled)
+    simulator = simulator or SimulatorConfig()
+    told = {e.code for e in emoji if _in_share(e.code, labelled_share, simulator.seed)}
+    images = _image_table(emoji, drawings(emoji, sheets, fluent), labelled, told)
     ids = [f"{v}/{e.code}" for v in LOGGED for e in emoji]
     impressions = simulate_impressions(
         ids,
         list(range(len(emoji))) * len(LOGGED),
         {i: e.keywords for i, e in enumerate(emoji)},
-        simulator or SimulatorConfig(),
+        simulator,
     )
     with whole_folder(out, overwrite=overwrite, mark="images.parquet") as folder:
         pq.write_table(images, folder / "images.parquet")
@@ -184,13 +194,23 @@ def write_emoji(
     return len(emoji)
 
 
+def _in_share(code: str, share: float, seed: int) -> bool:
+    """Whether a share of all codes holds this one; as long as it grows, none is lost."""
+    digest = hashlib.blake2b(f"{seed}/{code}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
+
+
 def _image_table(
-    emoji: list[Emoji], pictures: dict[str, list[bytes]], labelled: tuple[str, ...]
+    emoji: list[Emoji],
+    pictures: dict[str, list[bytes]],
+    labelled: tuple[str, ...],
+    told: set[str],
 ) -> pa.Table:
+    """A row a drawing; training sees the labels of `told` emoji of `labelled` vendors."""
     rows = []
     for vendor, split in SPLITS.items():
-        known = vendor in labelled or vendor not in LOGGED
         for e, image in zip(emoji, pictures[vendor], strict=True):
+            known = vendor not in LOGGED or (vendor in labelled and e.code in told)
             rows.append(
                 {
                     "image_id": f"{vendor}/{e.code}",

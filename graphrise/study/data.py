@@ -24,6 +24,8 @@ class EmojiData:
     simulator: SimulatorConfig = SimulatorConfig()
     labelled: tuple[str, ...] = ("apple",)
     """Vendors whose labels training sees: of apple, google, twitter."""
+    labelled_share: float = 1.0
+    """Share of the emoji whose labels it sees of them, in (0, 1]; by the simulator's seed."""
     limit: int | None = None
     """Keep every n-th emoji so that about this many are left."""
 
@@ -133,6 +135,7 @@ class Source:
                 cache=cache,
                 simulator=given.simulator,
                 labelled=given.labelled,
+                labelled_share=given.labelled_share,
                 limit=given.limit,
             )
         elif isinstance(given, DigitsData):

@@ -1,9 +1,9 @@
-"""A study from its plan to its tables."""
+"""A study from its plan to its tables, plots and page."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,8 @@ from graphrise.config.base import require
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError, GraphriseError
 from graphrise.study.crew import Crew
+from graphrise.study.figures import curve_figures, effect_figures, write_figures
+from graphrise.study.page import write_page
 from graphrise.study.plan import PlannedRun, baseline_of, plan
 from graphrise.study.rows import write_rows
 from graphrise.study.spec import StudySpec
@@ -30,8 +32,9 @@ def study(
     retries: int = 1,
     only: Sequence[str] = (),
     report_only: bool = False,
+    command: str = "",
 ) -> list[Path]:
-    """Train and score what is missing, and write the tables.
+    """Train and score what is missing, and write the tables, plots and page.
 
     Finished runs of earlier calls are kept, interrupted ones go on from their last checkpoint.
     Several processes, or machines that share the folder, may work on one study at a time. Runs and
@@ -40,14 +43,16 @@ def study(
     Args:
         spec: The study.
         out: Its folder: gets `study.log` (the journal of Optuna), `runs/`, `graphs/`, `data/`,
-            `runs.parquet`, `cost.parquet`, `curves.parquet`, `table.md`, `table.tex`.
+            `runs.parquet`, `cost.parquet`, `curves.parquet`, `table.md`, `table.tex`, `plots/`,
+            `report.html`.
         jobs: Runs side by side; None: as many as cores.
         retries: More tries for a run that fails, and for one that failed in an earlier call.
         only: Names of runs to train; the others stay for another call. Empty: all.
         report_only: Train nothing.
+        command: Shown on the page as what goes on with the study.
 
     Returns:
-        The tables.
+        The tables, plots and page.
 
     Raises:
         ConfigError: A setting is wrong, or a run was planned with other settings before.
@@ -69,22 +74,26 @@ def study(
     trials = Trials(out, spec.name)
     if report_only:
         trials.check(runs)
-        return report(spec, out, trials, runs)
+        return report(spec, out, trials, runs, command)
     trials.enqueue(runs, retries)
     trials.reap(chosen)
     _work(spec, out, trials, chosen, jobs)
     tries = trials.tries()
-    failed = [r for r in chosen if tries[r.name, r.seed].state == "failed"]
     done = any(last.state == "finished" for last in tries.values())
-    files = report(spec, out, trials, runs) if done else []
+    files = report(spec, out, trials, runs, command) if done else []
+    _check_failures(chosen, tries)
+    return files
+
+
+def _check_failures(runs: Sequence[PlannedRun], tries: Mapping[tuple[str, int], Try]) -> None:
+    failed = [r for r in runs if tries[r.name, r.seed].state == "failed"]
     if failed:
         first = failed[0]
         error = tries[first.name, first.seed].error.strip().splitlines()[-1]
         raise GraphriseError(
-            f"{len(failed)} of {len(chosen)} runs failed, as {first.name}, seed {first.seed}: "
+            f"{len(failed)} of {len(runs)} runs failed, as {first.name}, seed {first.seed}: "
             f"{error}; the same command tries them again"
         )
-    return files
 
 
 def chosen_of(runs: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRun]:
@@ -121,14 +130,17 @@ def _work(
     Crew(out, spec.name, trials, runs).work(jobs)
 
 
-def report(spec: StudySpec, out: Path, trials: Trials, runs: Sequence[PlannedRun]) -> list[Path]:
-    """Write the Parquet files and the tables of what is finished.
+def report(
+    spec: StudySpec, out: Path, trials: Trials, runs: Sequence[PlannedRun], command: str = ""
+) -> list[Path]:
+    """Write the Parquet files, tables, plots and page of what is finished.
 
     Args:
         spec: The study.
         out: Its folder.
         trials: Of the study.
         runs: The plan.
+        command: Shown on the page as what goes on with the study.
 
     Raises:
         DataError: No run is finished.
@@ -141,4 +153,11 @@ def report(spec: StudySpec, out: Path, trials: Trials, runs: Sequence[PlannedRun
         with whole_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
         files.append(out / name)
-    return files
+    effects = effect_figures(spec, runs, tries)
+    curves = curve_figures(out / "curves.parquet", found.validation, found.baseline)
+    files += write_figures(out / "plots", [*effects, *curves])
+    page = write_page(
+        out / "report.html", spec, runs, tries, found, effects=effects, curves=curves,
+        command=command,
+    )  # fmt: skip
+    return [*files, page]

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from graphrise.config import RunConfig
 from graphrise.data.tables import ImageTable
 from graphrise.errors import DataError
-from graphrise.graph.build import require_labels
+from graphrise.graph.label_source import source_labels
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import respread
@@ -58,7 +58,8 @@ class TrainingData(lightning.LightningDataModule):
             graph = shuffle_nodes(graph, config.shuffle_graph)
             self.notes.append("control run: the graph's nodes are dealt to images at random")
         self.graph = self.spread_graph = graph
-        labels = self.given = require_labels(graph, config.labels.source)
+        labels, self.num_labels = source_labels(graph, config.labels)
+        self.given = labels
         if config.labels.spread:
             before = int((labels.counts > 0).sum())
             labels = respread(graph, labels, config.labels)
@@ -69,7 +70,6 @@ class TrainingData(lightning.LightningDataModule):
         if config.shuffle_edges is not None:
             graph = self.graph = shuffle_nodes(graph, config.shuffle_edges)
             self.notes.append("control run: edges of the edge term lead to images at random")
-        self.num_labels = len(graph.vocabulary[config.labels.source])
         if graph.num_edges == 0:
             self.notes.append("the graph has no edges: training is cross-entropy only")
         self.relabel(labels)

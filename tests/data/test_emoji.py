@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from graphrise.data import emoji as emoji_module
-from graphrise.data.emoji import catalogue, drawings, plain_code, write_emoji
+from graphrise.data.emoji import SPLITS, catalogue, drawings, plain_code, write_emoji
 from graphrise.data.simulate import SimulatorConfig
 from graphrise.errors import ConfigError, DataError
 
@@ -151,7 +151,44 @@ def test_limit_and_labelled(fetched, tmp_path):
     assert count == 2
     assert len(rows) == 10
     assert {r["vendor"] for r in rows if r["label"] is None} == {"twitter"}
+    for share in (0, 1.5):
+        with pytest.raises(ConfigError, match=r"labelled_share must lie in \(0, 1\], got"):
+            write_emoji(tmp_path / "b", cache=tmp_path, labelled_share=share)
     with pytest.raises(ConfigError, match="labelled vendors must be of apple, google, twitter"):
         write_emoji(tmp_path / "b", cache=tmp_path, labelled=("facebook",))
     with pytest.raises(ConfigError, match="limit must be at least 2"):
         write_emoji(tmp_path / "b", cache=tmp_path, limit=1)
+
+
+def test_a_share_of_the_labels(fetched, tmp_path):
+    def written(share, seed):
+        out, simulator = tmp_path / f"{share}-{seed}", SimulatorConfig(sessions=50, seed=seed)
+        write_emoji(
+            out,
+            cache=tmp_path,
+            simulator=simulator,
+            labelled=("apple", "google"),
+            labelled_share=share,
+        )
+        rows = pq.read_table(out / "images.parquet").to_pylist()
+        of = {v: {r["label"] for r in rows if r["vendor"] == v} - {None} for v in SPLITS}
+        assert of["apple"] == of["google"]
+        assert of["twitter"] == set()
+        # What evaluation reads stays whole.
+        assert of["facebook"] == of["fluent"] == set(KEPT)
+        assert [r["instance"] for r in rows] == KEPT * 5
+        return of["apple"], (out / "impressions.parquet").read_bytes()
+
+    sizes, logs = set(), set()
+    for seed in range(3):
+        last = set()
+        for share in (0.25, 0.5, 0.75, 1):
+            told, log = written(share, seed)
+            assert last <= told
+            last = told
+            sizes.add(len(told))
+            logs.add(log)
+        assert last == set(KEPT)
+    assert len(sizes) > 1
+    # Which labels are given changes no click.
+    assert len(logs) == 3

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from graphrise.study.spec import spec_of
+from graphrise.study.storage import Try
 
 SMALL = {
     "images.size": 16,
@@ -89,3 +90,28 @@ def result():
         }
 
     return made
+
+
+@pytest.fixture
+def finished(result):
+    """Tries of a plan whose runs are all finished; `score` gives the test recall@1 of a run."""
+
+    def made(runs, score, probes=3):
+        tries = {}
+        for number, run in enumerate(runs):
+            test = score(run)
+            found = result(test=test, validation=test, seconds=30.0 + run.seed)
+            found["curve"] = [
+                {"passes": 8.0 * k, "seconds": (10.0 + run.seed) * k, "recall@1": test * k / probes}
+                for k in range(1, probes + 1)
+            ]
+            tries[run.name, run.seed] = Try(number, "finished", run.key, 1, 1, "", found)
+        return tries
+
+    return made
+
+
+@pytest.fixture
+def waiting():
+    """A try that has not begun."""
+    return Try(9, "waiting", "", 0, 1, "", {})

@@ -64,7 +64,9 @@ def test_no_such_study(tmp_path):
 
 
 def test_every_builtin_study_can_be_planned_and_has_controls():
-    assert set(builtin_studies()) >= {"spread", "neighbours", "edges", "alpha"}
+    assert set(builtin_studies()) >= {
+        "alpha", "edges", "heads", "labels", "neighbours", "noise", "paper", "spread",
+    }  # fmt: skip
     for name, file in builtin_studies().items():
         spec = read_spec(file)
         assert spec.name == name

@@ -63,11 +63,15 @@ def test_end_to_end(yaml_file, spec, undisturbed, tmp_path, capsys):
     assert all(c["passes"] >= 24 and c["seconds"] > 0 and c["peak_mib"] > 0 for c in costs)
     # Again: nothing is left to do, and the tables are the same.
     kept = [p.stat().st_mtime_ns for p in sorted((out / "runs").glob("*/run.json"))]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "All 2 trainings are finished." in page
+    assert f"graphrise study {file} --out {out}" in page
     (out / "table.md").unlink()
     assert run("study", file, "--out", out) == 0
     assert "2 of 2 runs are done already" in capsys.readouterr().err
     assert run("study", file, "--out", out, "--report-only") == 0
     assert numbers(out / "runs.parquet") == found
+    assert (out / "report.html").read_text(encoding="utf-8") == page
     assert [p.stat().st_mtime_ns for p in sorted((out / "runs").glob("*/run.json"))] == kept
     # Changed runs are refused, whatever is asked.
     changed = yaml_file(seeds=1, test="split=val", validation="split=query")

@@ -51,6 +51,13 @@ def test_queries_as_labels(make, dataset, graph):
     assert (data.num_labels, data.num_labelled) == (3, 12)
 
 
+def test_both_sources_of_labels_in_one_vocabulary(make, dataset, graph):
+    data = TrainingData(dataset, graph, make.small_run(labels={"source": "both"}))
+    assert (data.num_labels, data.num_labelled) == (6, 12)
+    seen = [int(i) for b in data.train_dataloader() for i in b.label_index]
+    assert {*seen} == set(range(6))
+
+
 def test_a_shuffled_graph_says_so(make, dataset, graph):
     data = TrainingData(dataset, graph, make.small_run(shuffle_graph=3))
     assert any("control run" in note for note in data.notes)
