@@ -119,12 +119,13 @@ def test_files_that_are_not_python_come_along():
     # Hatch takes every file of the package that git does not ignore.
     target = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert target == {"packages": ["graphrise"]}
-    for name in ("py.typed", "evaluate/report.html.j2"):
+    for name in ("py.typed", "evaluate/report.html.j2", "study/page.html.j2"):
         assert (ROOT / "graphrise" / name).is_file()
     others = [p for p in (ROOT / "graphrise").rglob("*") if p.is_file() and p.suffix != ".py"]
     kept = {p.name for p in others if "__pycache__" not in p.parts}
-    studies = {"alpha.yaml", "edges.yaml", "neighbours.yaml", "spread.yaml"}
-    assert kept == {"py.typed", "report.html.j2"} | studies
+    names = ("alpha", "edges", "heads", "labels", "neighbours", "noise", "paper", "spread")
+    studies = {f"{name}.yaml" for name in names}
+    assert kept == {"py.typed", "report.html.j2", "page.html.j2"} | studies
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     assert not {"*.j2", "*.typed", "graphrise/"} & set(ignored)
 
