@@ -76,19 +76,23 @@ def write_batches(dataset: Path, graph: Graph, config: RunConfig, folder: Path) 
     np.save(folder / "ends.npy", np.array(ends))
     pictures = data.reader.read(torch.arange(graph.num_nodes))
     np.save(folder / "pictures.npy", pictures.permute(0, 2, 3, 1).contiguous().numpy())
+    settings = {**_settings(config), "lr": lr}
+    (folder / "batches.json").write_text(json.dumps(settings), encoding="utf-8")
+    return first
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """What the peer has to know of the run, by the names that it knows."""
     images = config.images
-    settings = {
+    return {
         "moved": {"zoom": images.scale, "shift": images.shift, "degrees": images.rotate},
         "colour": images.colour,
         "flip": images.flip,
-        "side": side,
+        "side": images.size,
         "scale": config.head.scale,
         "smoothing": config.head.smoothing,
         "weight_decay": config.train.weight_decay,
-        "lr": lr,
     }
-    (folder / "batches.json").write_text(json.dumps(settings), encoding="utf-8")
-    return first
 
 
 @torch.no_grad()
