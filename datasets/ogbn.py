@@ -9,16 +9,20 @@ arXiv 2005.00687). Expected is OGB's folder of one (`ogbn_products`: raw and spl
 ogb; --download needs `pip install graphrise[ogb]`. Checked: sizes against OGB's own num-*-list
 files, features against the nodes.
 
-Written: `graph` (a graph folder, undirected: what the sampler, spread labels and `graphrise
-graph-info` take), `features.npy` (float32 `[N, D]`) and `nodes.parquet` (`image_id` 0 to N - 1,
-`split` train, val or test, `label`). Missing to train on them: an encoder over features (`Encoder`
-is a timm model over pictures) and a loader that reads rows of a matrix. The graph's labels `given`
-are those of all three splits, so a loop of your own must mask them by `nodes.parquet`. Protocol of
-OGB: accuracy on test.
+Written: `images.parquet` (`image_id` 0 to N - 1, `split` train, val or test, `label`),
+`features.npy` (float32 `[N, D]`, the node's row stands for its picture) and `graph` (undirected).
+All nodes are in the graph, as the split is transductive, but its labels `given` are those of
+training nodes alone: the classes of val and test, in images.parquet, are for scoring. Do not build
+the graph anew with `graphrise build-graph`.
+
+    graphrise train OUT RUN --encoder.name mlp --labels.spread true
+    graphrise evaluate RUN --gallery split=train --queries split=val split=test
+    python datasets/ogbn_score.py RUN --evaluator ogbn-arxiv    # OGB's protocol: accuracy on test
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +88,18 @@ def node_table(graph: Graph) -> pa.Table:
     )
 
 
+def training_labels(graph: Graph) -> Graph:
+    """The graph without labels of nodes outside the training split."""
+    from graphrise.graph.convert.pyg import class_labels
+
+    train = np.asarray(graph.info["split"]["train"], dtype=np.int64)
+    number = np.array([int(name) for name in graph.vocabulary["given"]] + [-1])
+    kept = np.full(graph.num_nodes, -1)
+    kept[train] = number[graph.labels_of("given").top()[train]]  # -1: unlabelled
+    labels, names = class_labels(kept, graph.num_nodes)
+    return dataclasses.replace(graph, labels={"given": labels}, vocabulary={"given": names})
+
+
 def main(source: Path, out: Path, download: str | None = None, overwrite: bool = False) -> None:
     """Write the folder of an OGB node classification set.
 
@@ -105,11 +121,11 @@ def main(source: Path, out: Path, download: str | None = None, overwrite: bool =
     require_source(source, "raw/node-feat.csv.gz")
     if "split" not in graph.info:
         raise DataError(f"{source / 'split'}: holds no folder with train.csv.gz")
-    with whole_folder(out, overwrite=overwrite, mark="nodes.parquet") as folder:
+    with whole_folder(out, overwrite=overwrite, mark="images.parquet") as folder:
         features = source / "raw" / "node-feat.csv.gz"
         width = write_features(features, folder / "features.npy", graph.num_nodes)
-        pq.write_table(node_table(graph), folder / "nodes.parquet")
-        save_graph(graph, folder / "graph")
+        pq.write_table(node_table(graph), folder / "images.parquet")
+        save_graph(training_labels(graph), folder / "graph")
     print(f"{out}: {graph.num_nodes:,} nodes, {graph.num_edges // 2:,} edges, {width} features")
 
 

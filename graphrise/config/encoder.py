@@ -10,12 +10,13 @@ from graphrise.config.base import check_choices, require, tuples
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """phi(x): a timm CNN and a projection."""
+    """phi(x): a timm CNN, or an MLP over features, and a projection."""
 
     name: str = "resnet50"
-    """Any name `timm.create_model` knows."""
+    """Any name `timm.create_model` knows; or `mlp`, of images that are rows of features.npy."""
     kwargs: dict[str, Any] = field(default_factory=dict)
-    """Further arguments for `timm.create_model`."""
+    """Further arguments for `timm.create_model`; of `mlp`: hidden (256), layers (3) and dropout
+    (0.5), while `features`, the width of the input, is taken from the dataset."""
     pretrained: bool = False
     """Load timm's weights (needs a network, or a local file in kwargs)."""
     weights: str | None = None
@@ -42,6 +43,15 @@ class EncoderConfig:
             not (self.pretrained and self.weights),
             "encoder.pretrained and encoder.weights are two sources of weights: give one",
         )
+        require(
+            not (self.takes_features and (self.pretrained or self.checkpointing)),
+            "encoder 'mlp' has neither encoder.pretrained nor encoder.checkpointing",
+        )
         require(self.lr_factor > 0, "encoder.lr_factor must be above 0")
         require(self.dim >= 1, "encoder.dim must be at least 1")
         object.__setattr__(self, "kwargs", tuples(self.kwargs))
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether its images are rows of a matrix (`nn.MLP`), not pictures."""
+        return self.name == "mlp"

@@ -17,6 +17,9 @@ from graphrise.errors import ConfigError, DataError
 
 pc: Any = pyarrow.compute  # its functions are made at import; type checkers see none
 
+FEATURES = "features.npy"
+"""Matrix beside images.parquet whose rows are the images where the table names no pictures."""
+
 
 def table_files(folder: Path, name: str) -> list[Path]:
     """Part files of table `name`: `name.parquet`, or every `*.parquet` in a folder of that name.
@@ -151,13 +154,18 @@ def read_images(folder: Path, columns: Sequence[str] | None = None) -> ImageTabl
 
     Raises:
         DataError: A missing table or column, an empty table, a null or duplicate `image_id`, or a
-            row with neither `path` nor `image`; names file, column, row and value.
+            row with neither `path` nor `image`, unless no row is to have one and there is
+            features.npy; names file, column, row and value.
     """
-    files = table_files(folder, "images")
+    files, placed = table_files(folder, "images"), False
     for file in files:
-        schema = check_columns(file, ["image_id", "split"])
-        if "path" not in schema.names and "image" not in schema.names:
-            raise DataError(f"{file}: needs a column 'path' or a column 'image' (encoded bytes)")
+        here = {"path", "image"} & set(check_columns(file, ["image_id", "split"]).names)
+        if not here and not (folder / FEATURES).is_file():
+            raise DataError(
+                f"{file}: needs a column 'path' or a column 'image' (encoded bytes), or "
+                f"{FEATURES} beside it"
+            )
+        placed = placed or bool(here)
     try:
         table = pa.concat_tables(
             (_read(file, columns) for file in files), promote_options="permissive"
@@ -170,7 +178,7 @@ def read_images(folder: Path, columns: Sequence[str] | None = None) -> ImageTabl
     if table.num_rows == 0:
         raise DataError(f"{where}: holds no image")
     _check_ids(table, where)
-    if columns is None or {"path", "image"} <= set(columns):
+    if placed and (columns is None or {"path", "image"} <= set(columns)):
         _check_places(table, where)
     return ImageTable(folder, table)
 

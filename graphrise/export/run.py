@@ -13,6 +13,7 @@ from graphrise.export.program import PROGRAM, save_program, traced
 from graphrise.nn.encoder import Encoder, load_encoder
 from graphrise.nn.hub.mixin import publish
 from graphrise.nn.hub.read import CONFIG, is_published
+from graphrise.nn.hub.write import need_pictures
 from graphrise.train.best import MARK
 from graphrise.train.folder import read_run, read_settings, versions
 
@@ -48,6 +49,7 @@ def export_run(
         overwrite: Replace an earlier export.
 
     Raises:
+        ConfigError: The encoder takes features.
         DataError: The run is not finished, or `out` exists and is not to be replaced.
         GraphriseError: A package is missing, the encoder cannot be exported so, or what was written
             gives other embeddings.
@@ -56,6 +58,7 @@ def export_run(
         need_onnx()
     origin = _origin(run.resolve())
     encoder, shown = load_encoder(run)
+    need_pictures(encoder)
     if overwrite and out.is_dir() and any(out.iterdir()) and not is_published(out):
         raise DataError(f"{out}: is not an exported encoder, so it is not overwritten")
     with whole_folder(out, overwrite=overwrite, mark=CONFIG) as folder:

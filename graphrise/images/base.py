@@ -16,9 +16,11 @@ class ImageStore(ABC):
 
     Attributes:
         folder: Dataset or pack folder, for messages.
+        width: Features of a row, where these stand for pictures; None: it is a picture.
     """
 
     folder: Path
+    width: int | None = None
 
     @abstractmethod
     def __len__(self) -> int:

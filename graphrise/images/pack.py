@@ -12,6 +12,7 @@ from typing import Any, Literal
 from graphrise.config.base import require
 from graphrise.data.tables import ImageTable, read_images
 from graphrise.errors import DataError
+from graphrise.images.features import holds_features
 from graphrise.images.pack_format import (
     MANIFEST,
     PART_ROWS,
@@ -84,7 +85,8 @@ def pack(
     Raises:
         ConfigError: A setting is out of range.
         DataError: A picture is bad or has no place (parts finished before stay), the folder holds
-            a pack with other settings, or something else, or another process is packing into it.
+            a pack with other settings, or something else, or another process is packing into it;
+            or the images are features.
         OSError: The pack cannot be written.
         GraphriseError: A worker process was killed.
     """
@@ -92,6 +94,11 @@ def pack(
     require(1 <= quality <= 100, "pack: quality must lie in [1, 100]")
     require(workers is None or workers >= 1, "pack: workers must be at least 1")
     require(on_bad_image in ("raise", "skip"), "pack: on_bad_image is 'raise' or 'skip'")
+    if holds_features(dataset):
+        raise DataError(
+            f"{dataset}: its images are rows of features.npy, no pictures to pack; train on it as "
+            "it is"
+        )
     images = read_images(dataset, ["image_id", "path"])
     folder = dataset / PACKED if out is None else out
     settings = {"side": side, "quality": quality, "part_rows": PART_ROWS, "digest": digest(images)}

@@ -90,6 +90,11 @@ class ImageReader:
     def __len__(self) -> int:
         return self._rows.size
 
+    @property
+    def width(self) -> int | None:
+        """Features of an image, where the store has these and no picture to decode."""
+        return self._store.width
+
     def source(self, position: int) -> str:
         """Where the picture at a position is: a path, or "column 'image'"."""
         return self._store.source(int(self._rows[position]))

@@ -14,7 +14,7 @@ from torch_geometric.sampler import SamplerOutput
 
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
-from graphrise.images.reader import ImageReader
+from graphrise.images.readers import Reader
 from graphrise.loader.augment import Augment, augment_draws
 from graphrise.loader.base import EdgeSampler, Sample
 from graphrise.loader.order import EvenBatches, Shuffled
@@ -43,7 +43,8 @@ class TrainingLoader(NodeLoader):
     unlabelled ones whose own edges count, drawn neighbours, and last `num_forward` images to be
     encoded without gradient. It holds
 
-    - `x`: uint8 `[N, 3, H, W]`, channels_last; `augment`: float32 `[N, DRAWS]`; `n_id`: int64 `[N]`
+    - `x`: uint8 `[N, 3, H, W]`, channels_last, or features, float32 `[N, D]`; `augment`: float32
+      `[N, DRAWS]`; `n_id`: int64 `[N]`
     - if the loader augments: `augmented`, float32 `[N, 3, size, size]`, what follows from these two
     - `edge_index`: int64 `[2, E]`, local (image whose edge term is estimated, neighbour), those of
       labelled images first (`num_seed_edges`); `e_id`: int64 `[E]`; `edge_coefficient`: float32
@@ -59,7 +60,7 @@ class TrainingLoader(NodeLoader):
     def __init__(
         self,
         data: Data,
-        reader: ImageReader,
+        reader: Reader,
         labels: Ragged,
         sampler: EdgeSampler,
         plan: BatchPlan,
@@ -184,7 +185,7 @@ def _mute(batch: Any, bad: dict[int, str]) -> None:
 
 def neighbor_loader(
     data: Data,
-    reader: ImageReader,
+    reader: Reader,
     labels: Ragged,
     sampler: EdgeSampler,
     *,

@@ -9,6 +9,7 @@ from graphrise.nn.heads import LabelTable as LabelTable
 from graphrise.nn.heads import PartialFC as PartialFC
 from graphrise.nn.heads import SampledSoftmax as SampledSoftmax
 from graphrise.nn.heads import ShardedSoftmax as ShardedSoftmax
+from graphrise.nn.mlp import MLP as MLP
 from graphrise.nn.regularizer import EdgeRegularizer as EdgeRegularizer
 from graphrise.nn.regularizer import edge_gate as edge_gate
 from graphrise.nn.rowwise import RowwiseAdagrad as RowwiseAdagrad

@@ -1,4 +1,4 @@
-"""phi(x): any timm CNN, a projection to D dimensions, optionally L2-normalised."""
+"""phi(x): a timm CNN or an MLP, a projection to D dimensions, optionally L2-normalised."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from graphrise.config import EncoderConfig, ImageConfig, from_dict, to_dict
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError
 from graphrise.nn.hub import HubMixin
+from graphrise.nn.mlp import MLP
 from graphrise.nn.weights import load_backbone, pixel_statistics
 
 
@@ -26,35 +27,29 @@ class Encoder(HubMixin, nn.Module):
 
     Attributes:
         dim: Embedding dimension D.
-        mean: Per-channel mean that inputs are normalised by, on the 0..1 scale.
+        mean: Per-channel mean that inputs are normalised by, on the 0..1 scale; empty for features,
+            which the backbone normalises.
         std: Per-channel standard deviation likewise.
         shown: Size and crop of the pictures it was trained on; None: not known.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        """Build the timm model and the projection.
+        """Build the backbone and the projection.
 
         Args:
-            config: Model name, arguments, D, normalisation.
+            config: Model name, arguments, D, normalisation; of an MLP `kwargs` have `features`
+                (`nn.inputs.fitted`).
 
         Raises:
             ConfigError: timm does not know the name, refuses the arguments, cannot get weights, or
-                has no checkpointing for it.
+                has no checkpointing for it; or an MLP's arguments are wrong.
             DataError: The file of weights is missing, damaged, or of another model.
         """
         super().__init__()
-        try:
-            self.backbone: Any = timm.create_model(
-                config.name, pretrained=config.pretrained, num_classes=0, **config.kwargs
-            )
-        except Exception as error:  # timm raises whatever its model's constructor does
-            raise ConfigError(
-                f"encoder {config.name!r} with {config.kwargs or 'no arguments'}: "
-                f"timm says {type(error).__name__}: {error}"
-            ) from error
+        self.backbone: Any = _mlp(config) if config.takes_features else _timm_model(config)
         # Statistics of the pretrained weights; without weights there is nothing to match.
-        self.mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-        self.std: tuple[float, ...] = (0.5, 0.5, 0.5)
+        self.mean: tuple[float, ...] = () if config.takes_features else (0.5, 0.5, 0.5)
+        self.std: tuple[float, ...] = self.mean
         if config.pretrained or config.weights:
             data = resolve_data_config({}, model=self.backbone)
             self.mean, self.std = tuple(data["mean"]), tuple(data["std"])
@@ -76,7 +71,7 @@ class Encoder(HubMixin, nn.Module):
         """Embed.
 
         Args:
-            x: Normalised images, float `[B, 3, H, W]`.
+            x: Normalised images, float `[B, 3, H, W]`; of an MLP features, float `[B, F]`.
             finish: Whether an encoder that normalises does so; else `finished` can follow.
 
         Returns:
@@ -89,6 +84,28 @@ class Encoder(HubMixin, nn.Module):
     def finished(self, z: Tensor) -> Tensor:
         """Embeddings of projections `[B, D]`: of unit length if the encoder normalises."""
         return F.normalize(z, dim=1) if self.normalize else z
+
+
+def _timm_model(config: EncoderConfig) -> Any:
+    try:
+        return timm.create_model(
+            config.name, pretrained=config.pretrained, num_classes=0, **config.kwargs
+        )
+    except Exception as error:  # timm raises whatever its model's constructor does
+        raise ConfigError(
+            f"encoder {config.name!r} with {config.kwargs or 'no arguments'}: "
+            f"timm says {type(error).__name__}: {error}"
+        ) from error
+
+
+def _mlp(config: EncoderConfig) -> MLP:
+    try:
+        return MLP(**config.kwargs)
+    except TypeError as error:
+        raise ConfigError(
+            "encoder.kwargs of 'mlp' are features, which training takes from the dataset, hidden, "
+            f"layers and dropout; got {', '.join(config.kwargs) or 'none'}"
+        ) from error
 
 
 def _checkpoint(backbone: Any, name: str) -> None:

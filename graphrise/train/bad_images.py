@@ -7,12 +7,12 @@ from pathlib import Path
 
 from graphrise.data.files import whole_file
 from graphrise.graph.store import Graph
-from graphrise.images.reader import ImageReader
+from graphrise.images.readers import Reader
 
 FILE = "bad_images.csv"
 
 
-def list_bad_images(run: Path, graph: Graph, reader: ImageReader, bad: dict[int, str]) -> list[str]:
+def list_bad_images(run: Path, graph: Graph, reader: Reader, bad: dict[int, str]) -> list[str]:
     """Write `bad_images.csv` (image_id, source, reason) to a run folder, if there is any.
 
     Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
 from pathlib import Path
 
 import lightning
@@ -19,11 +21,12 @@ from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import respread
 from graphrise.graph.store import Graph
 from graphrise.images.dataset import open_images
-from graphrise.images.reader import ImageReader
+from graphrise.images.readers import reader_of
 from graphrise.loader.augment import Augment
 from graphrise.loader.batch import TrainingLoader, without_edges
 from graphrise.loader.nodes import image_rows
 from graphrise.nn.heads.collectives import world
+from graphrise.nn.inputs import fitted
 from graphrise.train.batches import batch_plan, edge_sampler
 
 HELD_BYTES = 2 * 2**30
@@ -34,10 +37,12 @@ class TrainingData(lightning.LightningDataModule):
     """Images, labels and neighbours of one run.
 
     Attributes:
+        config: The run; of an MLP with the width of its input.
         graph: What edges are drawn from.
         spread_graph: What labels are spread over: the same, unless `shuffle_edges` parts them.
         given: Soft labels as the graph has them.
         labels: Soft labels as trained on (spread if the config says so).
+        spread_seconds: Wall time of spreading them before training.
         num_labels: C.
         num_labelled: Images with a label: an epoch.
         notes: What a user should know before training starts.
@@ -48,11 +53,13 @@ class TrainingData(lightning.LightningDataModule):
 
         Raises:
             DataError: A node's image is not in images.parquet, or no image has a label.
-            ConfigError: The graph has no edges of a kind that the config names.
+            ConfigError: The graph has no edges of a kind that the config names, or the encoder does
+                not take such images.
         """
         super().__init__()
-        self.config = config
         images, store = open_images(dataset)
+        encoder = fitted(config.encoder, store.width)
+        self.config = config = dataclasses.replace(config, encoder=encoder)
         self.notes = _held_note(images)
         if config.shuffle_graph is not None:
             graph = shuffle_nodes(graph, config.shuffle_graph)
@@ -60,10 +67,13 @@ class TrainingData(lightning.LightningDataModule):
         self.graph = self.spread_graph = graph
         labels, self.num_labels = source_labels(graph, config.labels)
         self.given = labels
+        self.spread_seconds = 0.0
         if config.labels.spread:
+            start = time.perf_counter()
             before = int((labels.counts > 0).sum())
             labels = respread(graph, labels, config.labels)
             after = int((labels.counts > 0).sum())
+            self.spread_seconds = time.perf_counter() - start
             self.notes.append(
                 f"labels spread over the graph: {before:,} -> {after:,} labelled images"
             )
@@ -73,7 +83,7 @@ class TrainingData(lightning.LightningDataModule):
         if graph.num_edges == 0:
             self.notes.append("the graph has no edges: training is cross-entropy only")
         self.relabel(labels)
-        self.reader = ImageReader(
+        self.reader = reader_of(
             store,
             image_rows(graph, images),
             config.images.canvas,
@@ -131,9 +141,8 @@ class TrainingData(lightning.LightningDataModule):
             return None
         if torch.get_num_threads() * trainer.num_devices >= (os.cpu_count() or 1):
             return None
-        module = trainer.lightning_module
-        assert isinstance(module.augment, Augment)
-        return module.augment
+        augment = trainer.lightning_module.augment
+        return augment if isinstance(augment, Augment) else None
 
 
 def _held_note(images: ImageTable) -> list[str]:

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphrise.images.reader import ImageReader
+from graphrise.images.readers import Reader
 from graphrise.train.module import GraphRise
 
 
 @torch.inference_mode()
 def encoded(
     module: GraphRise,
-    reader: ImageReader,
+    reader: Reader,
     nodes: np.ndarray,
     batch_size: int,
     *,

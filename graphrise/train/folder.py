@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -30,7 +31,7 @@ class RunResult:
     Attributes:
         passes: Images encoded for training.
         seconds: Training time, probes excluded.
-        peak_mib: Largest resident memory of the process so far, MiB; 0 where it is not known.
+        peak_mib: Largest resident memory of the process so far (`peak_mib`); 0 where not known.
         curve: Entries over the budget (see `progress.Budget`).
         notes: What a user should know.
     """
@@ -67,8 +68,17 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
+def forget_peak() -> None:
+    """Let `peak_mib` count from here on; only Linux can, elsewhere it goes on as it was."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_mib() -> float:
-    """Largest resident memory of this process so far, in MiB; 0 where the system does not say."""
+    """Largest resident memory of this process, in MiB; 0 where the system does not say.
+
+    It is that since the process began, or since `forget_peak`.
+    """
     try:
         import resource
     except ImportError:  # Windows

@@ -14,6 +14,7 @@ from graphrise.config import RunConfig
 from graphrise.errors import ConfigError
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import KINDS
+from graphrise.loader.as_read import AsRead
 from graphrise.loader.augment import Augment
 from graphrise.nn.bank import EmbeddingBank
 from graphrise.nn.batch_norm import BatchNorm, batch_norms, statistics_kept
@@ -83,7 +84,9 @@ class GraphRise(StepModule):
         self.kinds = dict(kinds)
         self.bank = bank
         self.bank_of: Callable[[], EmbeddingBank | None] = lambda: None
-        self.augment = Augment(config.images, self.encoder.mean, self.encoder.std)
+        pictures = not config.encoder.takes_features
+        mean, std = self.encoder.mean, self.encoder.std
+        self.augment = Augment(config.images, mean, std) if pictures else AsRead()
         ema = config.train.ema
         self.average = None if ema is None else average_of(self.encoder, ema)
         if config.train.compile:

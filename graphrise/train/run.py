@@ -20,6 +20,7 @@ from graphrise.nn.encoder import save_encoder
 from graphrise.nn.heads import FullSoftmax, save_table
 from graphrise.nn.heads.collectives import world
 from graphrise.ops.counter_random import counter_bits
+from graphrise.train.allocator import keep_memory
 from graphrise.train.bad_images import list_bad_images
 from graphrise.train.best import save_best
 from graphrise.train.checkpoints import STATE, Checkpoints, check, latest
@@ -91,6 +92,7 @@ def train(
     if resume and finished(run):
         return read_run(run)[2]
     data, module = _built(dataset, graph, config)
+    config = data.config
     first = rank_zero_only.rank == 0
     if not first:
         # Weights are made by now, equal on all ranks; dropout is to differ.
@@ -107,8 +109,8 @@ def train(
         result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
         if first:
             save_encoder(module.exported, config.encoder, config.images, run)
-            values = {**result.__dict__, **watch.totals(), "versions": versions()}
-            write_json(run / "run.json", values)
+            more = {**watch.totals(), "spread_seconds": data.spread_seconds}
+            write_json(run / "run.json", {**result.__dict__, **more, "versions": versions()})
     return result
 
 
@@ -122,7 +124,7 @@ def _built(dataset: Path, graph: Graph, config: RunConfig) -> tuple[TrainingData
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
     module = GraphRise(
-        config, data.num_labels, data.num_labelled, labels=data.labels, kinds=graph.kinds
+        data.config, data.num_labels, data.num_labelled, labels=data.labels, kinds=graph.kinds
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return data, module
@@ -171,6 +173,8 @@ def _fit(
         if module.config.labels.spread_refresh is not None:
             callbacks.append(SpreadRefresh(data, run))
         trainer = trainer_of(run, module.config, callbacks, watch.clock)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_memory()
         try:
             trainer.fit(
                 module,

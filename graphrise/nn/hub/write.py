@@ -44,9 +44,11 @@ def write_encoder(encoder: Encoder, folder: Path) -> bool:
         Whether timm's model holds the projection, too.
 
     Raises:
-        ConfigError: `encoder.shown` is not set, or the encoder's arguments are not JSON.
+        ConfigError: `encoder.shown` is not set, the encoder's arguments are not JSON, or it takes
+            features.
         GraphriseError: timm cannot load it either way.
     """
+    need_pictures(encoder)
     if encoder.shown is None:
         raise ConfigError(
             "encoder.shown is not set: say which pictures the encoder wants, as "
@@ -65,6 +67,19 @@ def write_encoder(encoder: Encoder, folder: Path) -> bool:
                 return bool(head)
             failure = f"its embeddings differ by {difference:.1e}"
     raise GraphriseError(f"encoder {plain.config.name!r} cannot be published for timm: {failure}")
+
+
+def need_pictures(encoder: Encoder) -> None:
+    """Refuse an MLP.
+
+    Raises:
+        ConfigError: The encoder takes features.
+    """
+    if encoder.config.takes_features:
+        raise ConfigError(
+            "encoder 'mlp' takes features: only an encoder of pictures, a timm model, can be "
+            "exported; use the run folder (`graphrise embed`, graphrise.nn.encoder.load_encoder)"
+        )
 
 
 def preprocessing(encoder: Encoder) -> dict[str, Any]:
