@@ -12,14 +12,21 @@ missing here.
 
 Splits, the publisher's: `train`, `val` and `test` of every domain, `index` of inshop, met and
 gldv2, `small_index` of met. A picture of two splits (met's train and index) stands here twice.
-`label` is DOMAIN-CLASS (the first of several classes), `set` is DOMAIN/SPLIT. The publisher's
-"separate" protocol asks in one domain at a time; `test` is its own index but for the three above:
+`label` is DOMAIN-CLASS (the first of several classes), `set` is DOMAIN/SPLIT, `merged` is `test`
+for what is in the merged index (`index` of these three domains, `test` of the others), else null.
+
+The publisher's standard protocol: one index of all domains, the queries of each domain by
+themselves, recall@1 and mMP@5 (`mmp@5`) of each and their unweighted mean, which is shown below
+them as `mean`. A query that lies in the index is left out of its own neighbours, one without a
+right picture there of the score, and counted:
+
+    graphrise evaluate RUN --gallery merged=test --queries set=cars/test set=sop/test \
+        set=inshop/test set=inat/test set=met/test set=gldv2/test set=food2k/test set=rp2k/test
+
+The "separate" protocol asks in one domain at a time:
 
     graphrise evaluate RUN --gallery set=cars/test --queries set=cars/test
     graphrise evaluate RUN --gallery set=met/index --queries set=met/test
-
-Its standard protocol, all indexes merged, is not possible here: a query set that is part of the
-gallery is refused.
 """
 
 from __future__ import annotations
@@ -47,6 +54,11 @@ TRAIN = {
 WITH_INDEX = {"inshop": ("index",), "met": ("index", "small_index"), "gldv2": ("index",)}
 
 
+def index_of(domain: str) -> str:
+    """The split of a domain that the merged index holds."""
+    return "index" if domain in WITH_INDEX else "test"
+
+
 def lists_of(domain: str) -> list[str]:
     """Lists of a domain, relative to the source."""
     splits = ("train", "val", "test", *WITH_INDEX.get(domain, ()))
@@ -71,6 +83,7 @@ def rows(source: Path, domains: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                 "label": None if label is None else f"{domain}-{label}",
                 "domain": domain,
                 "set": f"{domain}/{split}",
+                "merged": "test" if split == index_of(domain) else None,
             }
 
 
@@ -94,7 +107,7 @@ def main(
     if unknown or not domains:
         raise DataError(f"domains: {unknown or 'none'} given; there are {', '.join(TRAIN)}")
     require_source(source, "images", *(name for domain in domains for name in lists_of(domain)))
-    columns = ("label", "domain", "set")
+    columns = ("label", "domain", "set", "merged")
     listed = list_images(
         out, source, rows(source, domains), columns=columns, missing=missing, overwrite=overwrite
     )

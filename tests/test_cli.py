@@ -154,6 +154,11 @@ def test_an_interrupted_run_goes_on(built, tmp_path, capsys, monkeypatch):
     assert "nothing: not a run folder" in capsys.readouterr().err
 
 
+def cells(text):
+    """What stands alone in a line, or between wide gaps."""
+    return {cell.strip() for line in text.splitlines() for cell in line.split("  ")}
+
+
 def test_train_evaluate_embed(built, tmp_path, capsys):
     folder = tmp_path / "r"
     options = ["--labels.spread=true", "--evaluate.group=group", "--probe=split=query"]
@@ -178,6 +183,9 @@ def test_train_evaluate_embed(built, tmp_path, capsys):
     assert run("evaluate", folder, "--gallery", "label=red", "--queries", "label=red") == 0
     found = json.loads((folder / "metrics.json").read_text())
     assert (found["gallery"], list(found["queries"])) == ("label=red", ["label=red"])
+    capsys.readouterr()
+    assert run("evaluate", folder, "--group", "label", "--clustering") == 0
+    assert {"95 % interval", "nmi", "split=query, by group"} <= cells(capsys.readouterr().out)
     out = tmp_path / "v.parquet"
     assert run("embed", folder, built, out, "--where", "split=query") == 0
     assert pq.read_table(out).num_rows == 3

@@ -12,7 +12,11 @@ from graphrise.config import EvaluateConfig
 
 def evaluate_parser() -> ArgumentParser:
     """Arguments of `evaluate`."""
-    parser = ArgumentParser(description="kNN and triplets of a run: metrics, plots, report.")
+    parser = ArgumentParser(
+        description="kNN search and triplets of a run: metrics with intervals, hubs, groups; plots "
+        "and a page. --gallery and --queries may name one set, or queries that lie in the gallery: "
+        "each query is then left out of its own neighbours (recall@1 is precision@1)."
+    )
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--dataset", type=Path, help="dataset folder (default: the run's)")
     parser.add_argument("--gallery", help="column=value, images searched (default: the run's)")
@@ -22,13 +26,17 @@ def evaluate_parser() -> ArgumentParser:
     parser.add_argument(
         "--levels", nargs="+", help="columns of coarser classes, finest first: triplets by level"
     )
+    parser.add_argument("--group", help="column of coarser classes: recall@1 by group")
+    parser.add_argument(
+        "--clustering", action="store_true", help="also NMI and AMI of k-means against labels"
+    )
     return parser
 
 
 def run_evaluate(args: Namespace) -> None:
     """Do what `evaluate` does."""
+    from graphrise.evaluate.detail_table import print_details
     from graphrise.evaluate.run import evaluate_run
-    from graphrise.evaluate.table import print_table
     from graphrise.train.folder import read_run
 
     config: EvaluateConfig = read_run(args.run)[0].evaluate
@@ -42,7 +50,11 @@ def run_evaluate(args: Namespace) -> None:
         config = dataclasses.replace(config, triplets=args.triplets)
     if args.levels:
         config = dataclasses.replace(config, levels=tuple(args.levels))
-    print_table(evaluate_run(args.run, args.dataset, config))
+    if args.group is not None:
+        config = dataclasses.replace(config, group=args.group)
+    if args.clustering:
+        config = dataclasses.replace(config, clustering=True)
+    print_details(evaluate_run(args.run, args.dataset, config))
     print(f"report: {args.run / 'report.html'}")
 
 

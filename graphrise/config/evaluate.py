@@ -14,14 +14,17 @@ class EvaluateConfig:
     gallery: str = "split=gallery"
     """Images that are searched."""
     queries: tuple[str, ...] = ("split=query",)
-    """Query sets, each scored by itself; the last one is the headline."""
+    """Query sets, each scored by itself; the last one is the headline. A set lies outside the
+    gallery or wholly in it (it may be the gallery): each query is then left out of its own
+    neighbours."""
     probe: str | None = None
     """Query set whose recall@1 is taken ten times while training; it says which encoder is kept as
     the best. None: no such look."""
     label: str = "label"
     """Column that says which images are the same instance."""
     group: str | None = None
-    """Column of the coarser class that triplet negatives share; None: negatives from anywhere."""
+    """Column of the coarser class that triplet negatives share, and that recall@1 is broken down by
+    in a report; None: negatives from anywhere."""
     k: int = 5
     """Neighbours that vote in kNN classification."""
     r_up_to: int = 128
@@ -36,6 +39,9 @@ class EvaluateConfig:
     levels: tuple[str, ...] = ()
     """Columns of classes coarser than `label`, finest first (subcategory, category): triplets are
     drawn and scored also by the level that anchor and negative share, and for none shared."""
+    clustering: bool = False
+    """NMI and AMI of a k-means of each query set against its labels; time grows with images times
+    labels, that of AMI with labels squared."""
 
     def __post_init__(self) -> None:
         require(self.k >= 1, "evaluate.k must be at least 1")

@@ -17,6 +17,7 @@ from graphrise.evaluate.knn import AtK as AtK
 from graphrise.evaluate.knn import knn_classify as knn_classify
 from graphrise.evaluate.knn import recall_at_k as recall_at_k
 from graphrise.evaluate.knn import top_k_accuracy as top_k_accuracy
+from graphrise.evaluate.modified_precision import modified_precision as modified_precision
 from graphrise.evaluate.ndcg import ndcg_at_k as ndcg_at_k
 from graphrise.evaluate.per_query import PerQuery as PerQuery
 from graphrise.evaluate.ranking import map_at_r as map_at_r

@@ -8,20 +8,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch import nn
 
 from graphrise.config import ImageConfig
 from graphrise.data.files import whole_file
 from graphrise.errors import DataError
 from graphrise.images.dataset import open_images
-from graphrise.images.reader import ImageReader
+from graphrise.images.readers import FeatureReader, Reader, reader_of
+from graphrise.loader.as_read import AsRead
 from graphrise.loader.augment import Augment
 from graphrise.nn.encoder import Encoder, load_encoder
+from graphrise.nn.inputs import fitted
 
 
 @torch.inference_mode()
 def embed(
     encoder: Encoder,
-    reader: ImageReader,
+    reader: Reader,
     shown: ImageConfig | None = None,
     batch_size: int = 256,
 ) -> np.ndarray:
@@ -37,11 +40,12 @@ def embed(
         float32 `[N, D]`.
 
     Raises:
+        ConfigError: The encoder does not take such images.
         DataError: An image cannot be read.
     """
+    fitted(encoder.config, reader.width)
     device = next(encoder.parameters()).device
-    shown = shown or ImageConfig(size=reader.size)
-    prepare = Augment(shown, encoder.mean, encoder.std).to(device)
+    prepare = _preparation(encoder, reader, shown).to(device)
     training = encoder.training
     encoder.eval()
     parts = [
@@ -50,6 +54,12 @@ def embed(
     ]
     encoder.train(training)
     return torch.cat(parts).numpy() if parts else np.empty((0, encoder.dim), dtype=np.float32)
+
+
+def _preparation(encoder: Encoder, reader: Reader, shown: ImageConfig | None) -> nn.Module:
+    if isinstance(reader, FeatureReader):
+        return AsRead()
+    return Augment(shown or ImageConfig(size=reader.size), encoder.mean, encoder.std)
 
 
 def embed_dataset(
@@ -75,7 +85,7 @@ def embed_dataset(
     encoder, shown = load_encoder(run)
     images, store = open_images(dataset)
     rows = np.arange(len(images)) if where is None else images.select(where)
-    vectors = embed(encoder, ImageReader(store, rows, shown.canvas, cache_mib=0), shown)
+    vectors = embed(encoder, reader_of(store, rows, shown.canvas, cache_mib=0), shown)
     table = pa.table(
         {
             "image_id": images.table.column("image_id").take(pa.array(rows)),

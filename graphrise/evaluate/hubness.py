@@ -65,6 +65,6 @@ def hub_statistics(index: np.ndarray, gallery: int, k: int = 10) -> HubStatistic
     found = k_occurrence(index, gallery, k)
     deviation = found - found.mean()
     sd = found.std()
-    skewness = float((deviation**3).mean() / sd**3) if sd > 0 else 0.0
+    skewness = float((deviation * deviation * deviation).mean() / sd**3) if sd > 0 else 0.0
     hub = int(found.argmax())
     return HubStatistics(k, skewness, float((found == 0).mean()), int(found[hub]), hub)

@@ -11,6 +11,10 @@ from graphrise.errors import DataError
 from graphrise.evaluate.checks import UNKNOWN, check_labels
 
 
+class NotNested(DataError):
+    """A label lies in two labels of a coarser level."""
+
+
 def check_levels(name: str, levels: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Labels of every level as int64 [rows], finest first.
 
@@ -40,7 +44,7 @@ def check_nested(gallery: list[np.ndarray], queries: list[np.ndarray]) -> None:
     """Refuse a label that lies in two labels of a coarser level.
 
     Raises:
-        DataError: Images of one label differ in a coarser one, unknown included.
+        NotNested: Images of one label differ in a coarser one, unknown included.
     """
     both = [np.concatenate(pair) for pair in zip(gallery, queries, strict=True)]
     for fine, coarse in combinations(range(len(both)), 2):
@@ -50,7 +54,7 @@ def check_nested(gallery: list[np.ndarray], queries: list[np.ndarray]) -> None:
         wrong = above != above[first][member]
         if wrong.any():
             row = int(wrong.argmax())
-            raise DataError(
+            raise NotNested(
                 f"label {labels[member[row]]} of level {fine} has both "
                 f"{above[first[member[row]]]} and {above[row]} at level {coarse} (levels are "
                 "finest first, -1 = unknown): give every label one coarser label"

@@ -11,6 +11,9 @@ from graphrise.evaluate.checks import check_index, check_labels
 from graphrise.evaluate.per_query import PerQuery, per_query
 from graphrise.evaluate.relevant import check_width, findable, relevant_count
 
+RECALL_AT = (1, 5, 10)
+"""k of the recalls that are reported."""
+
 
 def recall_per_query(
     index: np.ndarray,
@@ -53,6 +56,9 @@ def precision_at_1(
     leave_one_out: bool = False,
 ) -> PerQuery:
     """1 for a query whose nearest image has its label, else 0: the same as recall@1.
+
+    With queries and gallery the same set and each query left out of its own neighbours it is the
+    precision@1, or recall@1, that metric learning reports on CUB, Cars and SOP.
 
     Arguments and errors are those of `recall_per_query`.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphrise.evaluate import figures, table
+from graphrise.evaluate import detail_table, figures, table
 from graphrise.evaluate import format as fmt
 from graphrise.evaluate.figure import Theme
 from graphrise.evaluate.headline import headline
@@ -70,14 +70,19 @@ def render_report(report: Report) -> str:
             "is_test": name == report.test_set,
             "header": table.header_cells(report, name),
             "rows": [(row, table.row_cells(report, name, row)) for row in rows],
+            **_by_metric(report, name),
         }
         for name, rows in table.summary_rows(report).items()
     ]
+    single = detail_table.single_run(report)
     return environment.get_template("report.html.j2").render(
         report=report,
         headline=headline(report),
         unbroken=_unbroken,
         tables=tables,
+        cost=detail_table.cost(single) if single else "",
+        metric_header=detail_table.HEADER,
+        group_header=detail_table.GROUP_HEADER,
         paragraphs=[part for part in report.intro.split("\n\n") if part.strip()],
         bars=[_picture(f.draw, f.alt) for f in figures.bars(report)],
         curves=[_picture(f.draw, f.alt) for f in figures.curves(report)],
@@ -87,6 +92,19 @@ def render_report(report: Report) -> str:
         statistics=[(name, fmt.statistic(v)) for name, v in report.graph_statistics.items()],
         settings=json.dumps(dict(report.settings), indent=2, default=str, ensure_ascii=False),
     )
+
+
+def _by_metric(report: Report, name: str) -> dict[str, object]:
+    """What a query set's card shows where the report is of a single run."""
+    run = detail_table.single_run(report)
+    if run is None:
+        return {"metrics": [], "groups": [], "remarks": ""}
+    detail = run.details.get(name)
+    return {
+        "metrics": detail_table.metric_rows(report, run, name),
+        "groups": detail_table.group_rows(detail),
+        "remarks": detail_table.remarks(detail),
+    }
 
 
 def _first(found: list[figures.Figure]) -> _Picture | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphrise.errors import DataError
+from graphrise.evaluate.details import Detail
 from graphrise.evaluate.triplets import MarginCurve
 
 
@@ -25,6 +26,8 @@ class RunResult:
     """Points of training: `passes`, and any of `loss` (mean per step) and validation metrics."""
     margin_curve: MarginCurve | None = None
     """Triplet recall against the margin, on the test set."""
+    details: Mapping[str, Detail] = field(default_factory=dict)
+    """Query set -> intervals, hubs and groups; shown where the report has this run alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,41 +1,23 @@
-"""One query set against one gallery: every metric of the report."""
+"""One query set against one gallery: the scores that models are compared by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from graphrise.config import EvaluateConfig
 from graphrise.errors import DataError
+from graphrise.evaluate.details import Detail
+from graphrise.evaluate.embedded import Embedded
 from graphrise.evaluate.hierarchy import hierarchical_recall
 from graphrise.evaluate.knn import knn_classify, recall_at_k, top_k_accuracy
-from graphrise.evaluate.ranking import map_at_r, r_precision
+from graphrise.evaluate.neighbors import nearest
+from graphrise.evaluate.ranking import RECALL_AT, map_at_r, r_precision
 from graphrise.evaluate.relevant import needed_k, relevant_count
 from graphrise.evaluate.triplets import MarginCurve, NoTriplets
 from graphrise.evaluate.triplets_labels import build_triplets
 from graphrise.evaluate.triplets_score import judge, judge_levels
-from graphrise.ops.knn import knn
-
-RECALL_AT = (1, 5, 10)
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Embedded images with what is known of them.
-
-    Attributes:
-        embeddings: float32 `[N, D]`.
-        labels: int64 `[N]`, instance, -1 = unknown.
-        groups: int64 `[N]`, coarser class, -1 = unknown.
-        levels: int64 `[N]` for each of `EvaluateConfig.levels`, -1 = unknown.
-    """
-
-    embeddings: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    levels: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,24 +29,22 @@ class Score:
         counts: Queries scored and left out, triplets, queries without a triplet.
         margin_curve: Triplet recall against the margin; None if there was no triplet.
         neighbours: int64 `[Q, K]`, gallery rows, nearest first; K is what the metrics needed.
+        detail: What a report says beyond this; None where it was not asked for.
     """
 
     metrics: dict[str, float]
     counts: dict[str, int]
     margin_curve: MarginCurve | None
     neighbours: np.ndarray
-
-
-def codes(values: Sequence[object], vocabulary: dict[str, int]) -> np.ndarray:
-    """Labels as whole numbers; new ones join `vocabulary`, None is -1."""
-    return np.array(
-        [-1 if v is None else vocabulary.setdefault(str(v), len(vocabulary)) for v in values],
-        dtype=np.int64,
-    )
+    detail: Detail | None = None
 
 
 def score(
-    gallery: Embedded, queries: Embedded, config: EvaluateConfig, *, same: bool = False
+    gallery: Embedded,
+    queries: Embedded,
+    config: EvaluateConfig,
+    *,
+    own: np.ndarray | None = None,
 ) -> Score:
     """Recall@k, kNN top-1/top-5, R-precision, MAP@R and triplets by cosine similarity.
 
@@ -76,19 +56,21 @@ def score(
         gallery: Images searched.
         queries: Images searched for.
         config: k of the kNN vote, limit of R, triplets per query.
-        same: Queries are the gallery itself: each is left out of its own neighbours.
+        own: Gallery row of every query, whole numbers [Q], where the queries lie in the gallery
+            (or are all of it): each is left out of its own neighbours, so that recall@1 is the
+            leave-one-out precision@1. Triplets by labels are then left out.
 
     Raises:
         DataError: A set is empty, embeddings are not finite, or no query can be scored.
     """
+    same = own is not None
     if len(gallery.embeddings) < 1 + same or len(queries.embeddings) == 0:
         raise DataError("evaluate: the gallery or the query set is empty")
     needed = needed_k(queries.labels, gallery.labels, same)
     over_r = needed <= config.r_up_to
     # Recall of the group may have to look past all images of the instance.
     width = max(config.k, *RECALL_AT, needed + (config.group is not None) if over_r else 0)
-    vectors = gallery.embeddings if same else queries.embeddings
-    similarity, index = knn(vectors, gallery.embeddings, width, "cosine", exclude_self=same)
+    similarity, index = nearest(queries.embeddings, gallery.embeddings, width, own)
     recall = recall_at_k(index, gallery.labels, queries.labels, RECALL_AT, leave_one_out=same)
     ranked = knn_classify(index, similarity, gallery.labels, config.k)
     accuracy = top_k_accuracy(ranked, queries.labels, gallery.labels, leave_one_out=same)
@@ -103,19 +85,9 @@ def score(
         counts["neighbours needed for map@r, above evaluate.r_up_to"] = needed
     curve = None
     if not same:
-        if config.triplets == "labels":
-            curve, triplet_metrics, triplet_counts = _triplets(gallery, queries, config)
-            metrics |= triplet_metrics
-            counts |= triplet_counts
-        if config.levels:
-            level_metrics, level_counts = judge_levels(
-                (queries.embeddings, (queries.labels, *queries.levels)),
-                (gallery.embeddings, (gallery.labels, *gallery.levels)),
-                config.levels,
-                config.triplets_per_query,
-            )
-            metrics |= level_metrics
-            counts |= level_counts
+        curve, more, more_counts = _triplets(gallery, queries, config)
+        metrics |= more
+        counts |= more_counts
     return Score(metrics, counts, curve, index)
 
 
@@ -140,16 +112,24 @@ def _over_r(
 def _triplets(
     gallery: Embedded, queries: Embedded, config: EvaluateConfig
 ) -> tuple[MarginCurve | None, dict[str, float], dict[str, int]]:
-    try:
-        triplets = build_triplets(
-            queries.labels,
-            queries.groups,
-            gallery.labels,
-            gallery.groups,
-            per_query=config.triplets_per_query,
+    """Triplets drawn by label, and by level where there are levels."""
+    curve, metrics, counts = None, dict[str, float](), dict[str, int]()
+    if config.triplets == "labels":
+        groups = queries.labels, queries.groups, gallery.labels, gallery.groups
+        try:
+            triplets = build_triplets(*groups, per_query=config.triplets_per_query)
+            curve, metrics = judge(triplets, queries.embeddings, gallery.embeddings)
+            counts["triplets"] = triplets.anchor.size
+            counts["queries without a triplet"] = triplets.skipped
+        except NoTriplets:
+            counts["queries without a triplet"] = len(queries.labels)
+    if config.levels:
+        level_metrics, level_counts = judge_levels(
+            (queries.embeddings, (queries.labels, *queries.levels)),
+            (gallery.embeddings, (gallery.labels, *gallery.levels)),
+            config.levels,
+            config.triplets_per_query,
         )
-    except NoTriplets:
-        return None, {}, {"queries without a triplet": len(queries.labels)}
-    curve, metrics = judge(triplets, queries.embeddings, gallery.embeddings)
-    counts = {"triplets": triplets.anchor.size, "queries without a triplet": triplets.skipped}
+        metrics |= level_metrics
+        counts |= level_counts
     return curve, metrics, counts

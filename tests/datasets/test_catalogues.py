@@ -199,6 +199,9 @@ def test_uned(script, put, opened, tmp_path):
         "gldv2/test": "gldv2-5",
         "gldv2/index": "gldv2-5",
     }
+    merged = {r["set"] for r in rows.values() if r["merged"] == "test"}
+    assert merged == {"cars/test", "gldv2/index"}
+    assert {r["merged"] for r in rows.values()} == {"test", None}
     with pytest.raises(DataError, match=r"info_files/sop/train.json.* not found"):
         script("uned").main(source, tmp_path / "other", domains=("sop",))
 

@@ -1,11 +1,15 @@
 """NMI and AMI of k-means."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from graphrise.errors import ConfigError, DataError, GraphriseError
 from graphrise.evaluate.clustering import cluster_agreement, kmeans
@@ -40,6 +44,41 @@ def test_equal_to_pytorch_metric_learning(sizes):
     want = judge.get_accuracy(query, torch.from_numpy(labels))
     assert (found.nmi, found.ami) == pytest.approx((want["NMI"], want["AMI"]))
     assert found.ami < found.nmi < 1
+
+
+def entropy(counts):
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    labels=st.lists(st.integers(-1, 4), min_size=1, max_size=20),
+    seed=st.integers(0, 99),
+)
+def test_equal_to_scikit_learn(labels, seed):
+    labels = np.array(labels)
+    # Few places on a grid: copies, and clusters that could be drawn in several ways.
+    x = np.random.default_rng(seed).integers(0, 4, (len(labels), 2)).astype(np.float32)
+    known = labels != -1
+    if not known.any():
+        with pytest.raises(DataError, match="labels are unknown"):
+            cluster_agreement(x, labels)
+        return
+    found = cluster_agreement(x, labels, restarts=1, seed=seed)
+    assert found.clusters == len(set(labels[known].tolist()))
+    assigned = kmeans(x[known], found.clusters, restarts=1, seed=seed)
+    given_labels = labels[known]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+        assert found.nmi == pytest.approx(normalized_mutual_info_score(given_labels, assigned))
+        assert found.ami == pytest.approx(adjusted_mutual_info_score(given_labels, assigned))
+    # And NMI from its definition.
+    table = np.zeros((5, found.clusters))
+    np.add.at(table, (given_labels, assigned), 1)
+    apart = entropy(table.sum(0)) + entropy(table.sum(1))
+    shared = apart - entropy(table.ravel())
+    assert found.nmi == pytest.approx(2 * shared / apart if apart else 1, abs=1e-9)
 
 
 def test_unknown_labels_are_left_out_before_clustering():

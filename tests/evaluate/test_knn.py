@@ -26,7 +26,7 @@ def loop_ranked(labels, votes):
     return (ranked + [-1] * size)[:size]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_classify_equals_the_loop(data):
     n = data.draw(st.integers(1, 12))
@@ -44,6 +44,41 @@ def test_classify_equals_the_loop(data):
         for row in range(q):
             votes = scores[row, :k].clip(min=0) if weighting == "similarity" else [1] * width
             assert ranked[row].tolist() == loop_ranked(gallery[index[row, :k]], votes[:k])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), k=st.integers(1, 14), weighting=st.sampled_from(["majority", "similarity"]))
+def test_votes_equal_scikit_learn(data, k, weighting, search_case):
+    index, gallery, queries, same = data.draw(search_case)
+    k = min(k, index.shape[1])
+    # Places as distances, so that both see the same neighbours where the search had ties.
+    places = np.full((len(index), len(gallery)), 1e9)
+    np.put_along_axis(places, index, np.arange(index.shape[1], dtype=float)[None], axis=1)
+    weights: Any = "uniform" if weighting == "majority" else lambda d: 1 / (1 + d)
+    model = KNeighborsClassifier(k, metric="precomputed", weights=weights)
+    model.fit(np.zeros((len(gallery), len(gallery))), gallery)
+    shares = np.asarray(model.predict_proba(places)).T
+    share = dict(zip(np.asarray(model.classes_).tolist(), shares, strict=True))
+    scores = 1 / (1 + np.arange(index.shape[1], dtype=float))[None].repeat(len(index), 0)
+    ranked = knn_classify(index, scores, gallery, k, weighting)
+    for row, labels in enumerate(ranked):
+        # scikit-learn lets the unknown label vote too; ours has the others in the same order.
+        others = {label: of[row] for label, of in share.items() if label != -1 and of[row] > 0}
+        votes = [others[label] for label in labels if label != -1]
+        np.testing.assert_allclose(votes, sorted(others.values(), reverse=True)[:5], atol=1e-12)
+        assert len(set(labels[labels != -1])) == len(votes)
+    found = queries[:, None] == ranked
+    known = [(gallery == q).sum() - same > 0 and q != -1 for q in queries]
+    if any(known):
+        accuracy = top_k_accuracy(ranked, queries, gallery, leave_one_out=same)
+        assert accuracy.values[1] == pytest.approx(found[known, 0].mean())
+
+
+def test_a_k_above_the_gallery_lets_all_of_it_vote():
+    index, labels = np.array([[2, 0, 1]]), np.array([5, 5, 3])
+    assert knn_classify(index, np.ones((1, 3)), labels, 50).tolist() == [[5, 3, -1]]
+    model = KNeighborsClassifier(3).fit([[0.0], [1.0], [-5.0]], labels)
+    assert model.predict([[-4.0]]) == [5]
 
 
 def test_classify_equals_scikit_learn():
@@ -73,7 +108,7 @@ def test_accuracy_leaves_out_what_cannot_be_right():
     assert (result.scored, result.left_out) == (2, 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     gallery=st.lists(st.integers(-1, 3), min_size=1, max_size=10),
     queries=st.lists(st.integers(-1, 4), min_size=1, max_size=6),

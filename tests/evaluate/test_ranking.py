@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_r_precision
@@ -12,6 +12,7 @@ from graphrise.errors import ConfigError, DataError
 from graphrise.evaluate.knn import recall_at_k
 from graphrise.evaluate.ranking import map_at_r, precision_at_1, r_precision, recall_per_query
 from graphrise.evaluate.relevant import needed_k, relevant_count
+from graphrise.ops.knn import knn
 
 
 def known_queries(index, gallery, queries, same):
@@ -21,7 +22,7 @@ def known_queries(index, gallery, queries, same):
     ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_equal_to_the_loop(data, search_case):
     case = data.draw(search_case)
@@ -50,13 +51,12 @@ def test_equal_to_the_loop(data, search_case):
             map_at_r(index[:, : width - 1], *case[1:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_equal_to_pytorch_metric_learning(data, search_case):
     case = data.draw(search_case)
     index, gallery, queries, same = case
-    if not known_queries(*case):
-        return
+    assume(known_queries(*case))
     # It knows no unknown labels: a label of their own is never found and has nothing to find.
     theirs = [np.where(x == -1, 100 + np.arange(len(x)), x) for x in (gallery, queries)]
     if not same:
@@ -79,14 +79,13 @@ def test_equal_to_pytorch_metric_learning(data, search_case):
         assert metric(*case).mean == pytest.approx(want[name], abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data(), k=st.integers(1, 14))
 def test_equal_to_torchmetrics(data, k, search_case):
     case = data.draw(search_case)
     index, gallery, queries, same = case
     known = known_queries(*case)
-    if not known:
-        return
+    assume(known)
     precision, hit = r_precision(*case), recall_per_query(index, gallery, queries, k, same)
     for i in known:
         target = torch.from_numpy(gallery[index[i]] == queries[i])
@@ -109,6 +108,69 @@ def test_by_hand():
     np.testing.assert_allclose(found.values, [(1 + 2 / 3) / 3, np.nan, np.nan])
     assert found.mean == pytest.approx(5 / 9)
     assert r_precision(index, gallery, query).mean == pytest.approx(2 / 3)
+
+
+def judged(x, labels, asked=None, asked_labels=None, **names):
+    """AccuracyCalculator with its own search: metric -> value."""
+    judge = AccuracyCalculator(include=tuple(names), device=torch.device("cpu"))
+    same = asked is None
+    query, query_labels = (x, labels) if same else (asked, asked_labels)
+    query, query_labels, x, labels = map(torch.from_numpy, (query, query_labels, x, labels))
+    return judge.get_accuracy(query, query_labels, x, labels, same)
+
+
+FAMILY = {
+    "precision_at_1": precision_at_1,
+    "r_precision": r_precision,
+    "mean_average_precision_at_r": map_at_r,
+}
+
+
+def test_single_member_classes_are_left_out_as_in_pytorch_metric_learning():
+    x = np.array([[0.0], [0.1], [0.3], [5.0], [5.5], [9.0]], dtype=np.float32)
+    labels = np.array([4, 4, 8, 8, 1, 2])  # 1 and 2 have one image
+    index = knn(x, x, 5, "l2", exclude_self=True)[1]
+    want = judged(x, labels, **FAMILY)
+    for name, metric in FAMILY.items():
+        found = metric(index, labels, labels, True)
+        assert found.mean == pytest.approx(want[name])
+        assert found.left_out == 2
+
+
+def test_a_gallery_smaller_than_every_k_as_in_pytorch_metric_learning():
+    x = np.array([[0.0], [1.0], [2.5]], dtype=np.float32)
+    labels, asked = np.array([3, 5, 3]), np.array([[2.4], [0.9]], dtype=np.float32)
+    index = knn(asked, x, 50, "l2")[1]
+    assert index.shape == (2, 3)
+    want = judged(x, labels, asked, np.array([3, 3]), **FAMILY)
+    for name, metric in FAMILY.items():
+        found = metric(index, labels, np.array([3, 3])).mean
+        assert found == pytest.approx(want[name])
+    for k in (4, 50):
+        assert recall_per_query(index, labels, np.array([3, 3]), k).mean == 1
+
+
+def test_ties_count_in_the_order_that_the_search_gives():
+    # Two images at one place, one of them right: the metric follows the index, whatever it is.
+    labels, query = np.array([1, 2]), np.array([1])
+    for order, want in (([0, 1], 1), ([1, 0], 0)):
+        for metric in FAMILY.values():
+            assert metric(np.array([order]), labels, query).mean == want
+
+
+def test_labels_far_apart_are_counted_like_near_ones():
+    rng = np.random.default_rng(0)
+    near, asked = rng.integers(-1, 6, 40), rng.integers(-1, 8, 30)
+    # Millions apart, and in another order.
+    far, far_asked = [np.where(x == -1, -1, (9 - x) * 7_000_003) for x in (near, asked)]
+    for same in (False, True):
+        np.testing.assert_array_equal(
+            relevant_count(far_asked, far, same), relevant_count(asked, near, same)
+        )
+        want = [max(0, (near == q).sum() - same) if q != -1 else 0 for q in asked]
+        assert relevant_count(asked, near, same).tolist() == want
+    for gallery in (np.full(3, -1), np.array([10**12])):
+        assert relevant_count(np.array([-1, 5]), gallery).tolist() == [0, 0]
 
 
 def test_many_queries_are_done_in_blocks():

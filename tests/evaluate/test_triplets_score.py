@@ -12,8 +12,9 @@ from graphrise.cli import main
 from graphrise.config import EvaluateConfig
 from graphrise.errors import ConfigError, DataError
 from graphrise.evaluate.embed import embed
+from graphrise.evaluate.embedded import Embedded
 from graphrise.evaluate.run import evaluate_run
-from graphrise.evaluate.score import Embedded, score
+from graphrise.evaluate.score import score
 from graphrise.evaluate.triplets import triplet_accuracy
 from graphrise.evaluate.triplets_score import judge_levels
 from graphrise.images.dataset import open_images
