@@ -13,10 +13,12 @@ from benchmarks import (
     graph,
     head,
     heads,
+    kills,
     loader,
     neighbors,
     nsl_train,
     ops,
+    peers,
     ranks,
     rate,
     resume,
@@ -66,6 +68,10 @@ def _resume(args: argparse.Namespace) -> list[Row]:
     return resume.run(args.out, args.kills, args.passes)
 
 
+def _kills(args: argparse.Namespace) -> list[Row]:
+    return kills.run(args.out, args.kills, args.passes, args.seed)
+
+
 def _ranks(args: argparse.Namespace) -> list[Row]:
     return ranks.run(args.out, args.ranks, args.passes, args.repetitions)
 
@@ -77,6 +83,12 @@ def _rate(args: argparse.Namespace) -> list[Row]:
 def _nsl(args: argparse.Namespace) -> list[Row]:
     chosen = (args.distance, args.multiplier) if args.multiplier else None
     return nsl_train.run(args.out, args.nsl, args.seeds, args.steps, chosen)
+
+
+def _peers(args: argparse.Namespace) -> list[Row]:
+    if args.sweep:
+        return peers.sweep(args.out, args.passes, args.only)
+    return peers.run(args.out, args.seeds, args.passes, args.only)
 
 
 def _spread(args: argparse.Namespace) -> list[Row]:
@@ -196,7 +208,20 @@ def _run_parsers(
     four.add_argument("--distance", default="kl_divergence", help="NSL's, with --multiplier")
     four.add_argument("--multiplier", type=float, help="NSL's; without it one is chosen")
     four.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    return [one, two, three, four]
+    five = cases.add_parser("peers", help="losses of others, and ours, on the same pictures")
+    five.set_defaults(run=_peers)
+    five.add_argument("--seeds", type=int, default=3)
+    five.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
+    five.add_argument("--only", nargs="+", default=(), help="names of them, not all")
+    five.add_argument("--sweep", action="store_true", help="peers' settings, a third of the passes")
+    five.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
+    six = cases.add_parser("kills", help="a study killed at random moments, and gone on with")
+    six.set_defaults(run=_kills)
+    six.add_argument("--kills", type=int, default=5)
+    six.add_argument("--seed", type=int, default=0, help="of the moments")
+    six.add_argument("--passes", type=int, default=10_000, help="encoder passes of a run")
+    six.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    return [one, two, three, four, five, six]
 
 
 def _op_parsers(

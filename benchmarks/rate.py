@@ -2,40 +2,38 @@
 
 A run is `train` with all that belongs to it: pictures read, neighbours drawn from the graph,
 augmentation, label head, edge term, log, checkpoints, from the first step to the last. The bare
-loop takes normalised batches of the same size that lie in memory through the same encoder and a
-linear layer: forward, backward, AdamW, and nothing else. Both in turn, in one process.
+loop (`rate_bare`) takes normalised batches of the same size that lie in memory through the same
+encoder and a linear layer: forward, backward, AdamW, and nothing else.
+
+It runs twice, each time in a process of its own: with the allocator as it comes, as the loop that
+anyone writes, and with memory kept as `train` keeps it, which tells what all the rest costs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
+from benchmarks.child import Missing, answer
 from benchmarks.rows import Row
-from graphrise.config import EdgeConfig, RunConfig
+from graphrise.config import EdgeConfig, RunConfig, to_dict
 from graphrise.demo.drive import prepare_data
+from graphrise.errors import GraphriseError
 from graphrise.graph.store import Graph, open_graph
-from graphrise.images.dataset import open_images
-from graphrise.images.reader import ImageReader
-from graphrise.loader.nodes import image_rows
-from graphrise.nn.encoder import Encoder
 from graphrise.recipes import RECIPES
-from graphrise.train.folder import peak_mib
+from graphrise.train.folder import RunResult, forget_peak, peak_mib
 from graphrise.train.run import train
 
-BARE = "bare loop, float32"
+BARE, KEPT = "bare loop", "bare loop, memory kept"
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 ENCODERS = {"test_resnet": 48, "resnet18": 64}
 """timm's name and the image side."""
-KEPT = 4
-"""Batches of the bare loop."""
+_WARM = 1_000
+_NEED_GIB = 4.0
 
 
 def run(out: Path, only: Sequence[str], passes: int, repetitions: int) -> list[Row]:
@@ -71,80 +69,69 @@ def _rates(
     out: Path, dataset: Path, graph: Graph, config: RunConfig, repetitions: int
 ) -> list[Row]:
     found: dict[str, list[float]] = {}
-    size = 2 * config.train.batch_size
-    batches = _kept(dataset, graph, config, size)
+    peaks: dict[str, float] = {}
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
-    for _ in range(repetitions):
+    _trained(out, dataset, graph, _with(config, passes=_WARM))  # imports and compilation of kernels
+    for turn in range(repetitions):
         for kind, precision in PRECISIONS.items():
-            of = dataclasses.replace(
-                config, train=dataclasses.replace(config.train, precision=precision)
-            )
-            result = train(
-                dataset,
-                graph,
-                out / "rate",
-                of,
-                display=lambda fraction, state: None,
-                overwrite=True,
-            )
-            found.setdefault(f"train, {kind}", []).append(result.passes / result.seconds)
-            rate = bare(of, batches, len(graph.vocabulary["given"]), result.seconds)
-            found.setdefault(f"bare loop, {kind}", []).append(rate)
+            of = _with(config, precision=precision)
+            forget_peak()
+            result = _trained(out, dataset, graph, of)
+            ways = {f"train, {kind}": (result.passes / result.seconds, peak_mib())}
+            for bare in (BARE, KEPT) if turn % 2 == 0 else (KEPT, BARE):
+                ways[f"{bare}, {kind}"] = _bare(dataset, of, bare == KEPT, result.seconds)
+            for way, (rate, peak) in ways.items():
+                found.setdefault(way, []).append(rate)
+                peaks[way] = max(peak, peaks.get(way, 0.0))
     common: dict[str, Any] = {
         "case": "rate",
         "metric": "training throughput",
         "unit": "images/s",
-        "peak_mib": peak_mib(),
         "size": f"emoji, {config.images.size} px, 64 labelled images a batch and a neighbour each, "
         f"{config.train.passes:,} passes a run, 1 thread",
     }
-    name = config.encoder.name
     return [
         Row(
-            variant=f"{name}: {way}",
+            variant=f"{config.encoder.name}: {way}",
             values=values,
             baseline=against,
             baseline_values=found[against],
+            peak_mib=peaks[way],
             **common,
         )
         for way, values in found.items()
-        for against in dict.fromkeys((way.replace("train", "bare loop"), BARE))
+        for against in _floors(way)
     ]
+
+
+def _with(config: RunConfig, **changes: Any) -> RunConfig:
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
+
+
+def _trained(out: Path, dataset: Path, graph: Graph, config: RunConfig) -> RunResult:
+    return train(dataset, graph, out / "rate", config, display=_silent, overwrite=True)
 
 
 def _silent(fraction: float, state: str) -> None:
     """A display that shows nothing."""
 
 
-def bare(config: RunConfig, batches: list[Tensor], labels: int, seconds: float) -> float:
-    """Images a second of the loop that trains the encoder and a linear layer, and does no more."""
-    torch.manual_seed(0)
-    encoder = Encoder(config.encoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = nn.Sequential(encoder, nn.Linear(config.encoder.dim, labels))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.lr, fused=True)
-    target = torch.randint(labels, (len(batches[0]),))
-    half = config.train.precision == "bf16-mixed"
-    count, step, start = 0, -2, 0.0
-    while step < 1 or time.perf_counter() - start < seconds:
-        if step == 0:  # two to warm up
-            start = time.perf_counter()
-        x = batches[step % len(batches)]
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            loss = F.cross_entropy(model(x), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        count += len(x) if step >= 0 else 0
-        step += 1
-    return count / (time.perf_counter() - start)
+def _bare(dataset: Path, config: RunConfig, keep: bool, seconds: float) -> tuple[float, float]:
+    """Images a second and peak memory of the bare loop."""
+    settings = {
+        "dataset": str(dataset),
+        "config": to_dict(config),
+        "keep": keep,
+        "seconds": seconds,
+    }
+    found = answer("benchmarks.rate_bare", settings, _NEED_GIB)
+    if isinstance(found, Missing):
+        raise GraphriseError(f"rate: the bare loop did not run: {found.why}")
+    return found["rate"], found["peak_mib"]
 
 
-def _kept(dataset: Path, graph: Graph, config: RunConfig, size: int) -> list[Tensor]:
-    images, store = open_images(dataset)
-    reader = ImageReader(store, image_rows(graph, images), config.images.canvas, cache_mib=0)
-    nodes = torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(0))
-    parts = nodes[: KEPT * size].split(size)
-    return [
-        (reader.read(part).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        for part in parts
-    ]
+def _floors(way: str) -> list[str]:
+    """What a way is held against: both bare loops of its precision, and float32's."""
+    kind = way.rsplit(", ", 1)[1]
+    floors = [f"{BARE}, {kind}", f"{KEPT}, {kind}", f"{BARE}, float32"]
+    return list(dict.fromkeys(floors[:1] if way.startswith(BARE) else floors))

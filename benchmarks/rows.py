@@ -26,9 +26,11 @@ PACKAGES = {
     "neighbors": TRAINED_WITH,
     "heads": TRAINED_WITH,
     "resume": TRAINED_WITH,
+    "kills": (*TRAINED_WITH, "optuna"),
     "rate": TRAINED_WITH,
     "ranks": TRAINED_WITH,
     "nsl": TRAINED_WITH,
+    "peers": (*TRAINED_WITH, "pytorch-metric-learning"),
     "decode": ("simplejpeg", "pillow", "torchvision", "PyTurboJPEG", "pyarrow", "lmdb", "numpy"),
     "loader": (*IMAGES, "timm"),
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
@@ -128,9 +130,9 @@ def show(rows: Sequence[Row]) -> None:
             row.baseline,
             f"{row.peak_mib:,.0f}",
         )
+    # Piped to a file there is no width to keep to, and `print` would keep to the console's.
     console = Console()
-    # Piped to a file there is no width to keep to.
-    console.print(table, width=console.width if console.is_terminal else 160)
+    (console if console.is_terminal else Console(width=160)).print(table)
 
 
 def write_jsonl(rows: Sequence[Row], path: Path) -> None:

@@ -37,7 +37,7 @@ class Steps:
         self._half = precision_of(config) == "bf16-mixed"
         if config.images.cache_mib:
             data.reader.read(torch.arange(graph.num_nodes))  # as after the first epoch
-        self.batches = _endless(data.train_dataloader())
+        self.batches = endless(data.train_dataloader())
 
     def step(self, batch: Any) -> int:
         """Forward, backward, update; the images encoded."""
@@ -50,7 +50,8 @@ class Steps:
         return batch.x.size(0)
 
 
-def _endless(loader: TrainingLoader) -> Iterator[Any]:
+def endless(loader: TrainingLoader) -> Iterator[Any]:
+    """Batches of epoch after epoch."""
     epoch = 0
     while True:
         loader.set_epoch(epoch)

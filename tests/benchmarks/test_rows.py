@@ -59,6 +59,12 @@ def test_the_table_shows_values_and_ratio(capsys):
     assert "1.50" in out
 
 
+def test_long_names_are_whole_where_the_table_is_piped(capsys):
+    name = "ArcFace, spread labels, shuffled graph"
+    show([row(variant=name, metric="recall@1 vendor=facebook")])
+    assert any(name in x and "vendor=facebook" in x for x in capsys.readouterr().out.splitlines())
+
+
 def test_one_row_a_line_of_csv(tmp_path):
     write_csv([row(), row(variant="other")], tmp_path / "rows.csv")
     with (tmp_path / "rows.csv").open(newline="") as file:

@@ -1,0 +1,108 @@
+"""What case `peers` trains: graphrise's ways and peers', all from the recipe `emoji`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from benchmarks.peers_losses import Peer
+from benchmarks.train import LABELLED
+from graphrise.config import EdgeConfig, RunConfig
+from graphrise.demo.variants import variants
+
+SHARE = 0.3
+"""Of the labels, drawn a step by the head in the style of Partial FC."""
+SPREAD, SHUFFLED = ", spread labels", ", shuffled graph"
+
+_PAIRS = "MultiSimilarityLoss"
+TRIED: dict[str, tuple[Peer, ...]] = {
+    "ArcFace": (
+        Peer(loss="ArcFaceLoss"),
+        # The batch and the scale of the recipe's cross-entropy.
+        Peer(loss="ArcFaceLoss", batch=64, options={"margin": 28.6, "scale": 20.0}),
+        Peer(loss="ArcFaceLoss", batch=64, options={"margin": 11.5, "scale": 20.0}),
+    ),
+    "Proxy-Anchor": (
+        Peer(loss="ProxyAnchorLoss"),
+        Peer(loss="ProxyAnchorLoss", batch=64),
+        Peer(loss="ProxyAnchorLoss", batch=64, lr=6e-3),
+    ),
+    "MultiSimilarity": tuple(Peer(loss=_PAIRS, per_label=2, lr=lr) for lr in (12e-3, 6e-3, 3e-3)),
+    "SupCon": (
+        Peer(loss="SupConLoss", per_label=2),
+        Peer(loss="SupConLoss", per_label=2, options={"temperature": 0.05}),
+        Peer(loss="SupConLoss", per_label=2, lr=6e-3),
+    ),
+}
+"""Settings by peer, of which the validation vendor chooses; the first are the papers' constants at
+the recipe's learning rate. Given labels are one image each, so that the two images of a label that
+a loss of pairs needs are two views of it."""
+TRIED |= {
+    f"ArcFace{SPREAD}": TRIED["ArcFace"],
+    f"MultiSimilarity{SPREAD}": tuple(
+        dataclasses.replace(peer, per_label=4) for peer in TRIED["MultiSimilarity"]
+    ),
+}
+
+CHOSEN: dict[str, int] = dict.fromkeys(TRIED, 0)
+"""Position in `TRIED`, as `--sweep` prints it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One row of the comparison.
+
+    Attributes:
+        name: Unique.
+        config: The run, seed 0; of a peer its encoder, images, augmentation, budget and labels.
+        peer: Whose loss it is; None: graphrise's.
+    """
+
+    name: str
+    config: RunConfig
+    peer: Peer | None = None
+
+    @property
+    def slug(self) -> str:
+        """Name as a file name."""
+        return "".join(c if c.isalnum() else "-" for c in self.name)
+
+
+def ways(recipe: RunConfig) -> list[Way]:
+    """All of them, cross-entropy first, with a shuffled graph beside each that has a graph.
+
+    The peers that have labels from the graph take the heaviest of each image's spread labels, and
+    `spread labels, top label` is cross-entropy on just these.
+
+    Args:
+        recipe: What all share.
+    """
+    change = dataclasses.replace
+    demo = {one.name: one.config for one in variants(recipe, full=True)}
+    base, term, spread = (demo[n] for n in ("cross-entropy", "edge term", "spread labels"))
+    sample = change(recipe.head, kind="partial_fc", num_negatives=round(SHARE * LABELLED))
+    nsl = change(base, edges=EdgeConfig(alpha=1.0, of="predictions", distance="kl"))
+    top = change(spread, labels=change(spread.labels, spread_top=1))
+    found = [Way(name="cross-entropy", config=base)]
+    found += [_peer(name, base) for name in TRIED if not name.endswith(SPREAD)]
+    found += [
+        Way(name=f"Partial FC style, r {SHARE:g} (ours)", config=change(base, head=sample)),
+        *_controlled(Way(name="NSL style (ours)", config=nsl)),
+        *_controlled(Way(name="edge term", config=term)),
+        *_controlled(Way(name="spread labels", config=spread)),
+        *_controlled(Way(name="spread labels, top label", config=top)),
+    ]
+    for name in TRIED:
+        if name.endswith(SPREAD):
+            found += _controlled(_peer(name, top))
+    return found
+
+
+def _peer(name: str, config: RunConfig) -> Way:
+    return Way(name=name, config=config, peer=TRIED[name][CHOSEN[name]])
+
+
+def _controlled(way: Way) -> list[Way]:
+    """It, and the same over a graph whose nodes are dealt to images at random."""
+    config = dataclasses.replace(way.config, shuffle_graph=0)
+    return [way, dataclasses.replace(way, name=way.name + SHUFFLED, config=config)]
