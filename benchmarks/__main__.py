@@ -119,64 +119,61 @@ def _ops(args: argparse.Namespace) -> list[Row]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     cases = parser.add_subparsers(required=True, metavar="CASE")
+    one = cases.add_parser("graph", help="building, opening and drawing from a graph")
+    one.set_defaults(run=_graph)
+    one.add_argument("--only", nargs="+", choices=graph.PARTS, default=graph.PARTS)
+    one.add_argument("--sizes", nargs="+", type=int, default=[10**6, 10**7, 10**8])
+    one.add_argument("--repetitions", type=int, default=3)
+    one.add_argument("--memory", type=float, default=8.0, help="limit of a build, in GB")
+    one.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
+    one.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    two = cases.add_parser("loader", help="pictures a second, and what the encoder waits")
+    two.set_defaults(run=_loader)
+    two.add_argument("--only", nargs="+", choices=loader.PARTS, default=loader.PARTS)
+    two.add_argument("--repetitions", type=int, default=9)
+    two.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    three = cases.add_parser("decode", help="decoders on one thread, and containers")
+    three.set_defaults(run=_decode)
+    three.add_argument("--repetitions", type=int, default=9)
+    three.add_argument("--seconds", type=float, default=1.0, help="of one timing")
+    four = cases.add_parser("head", help="the label head's step and memory, by labels")
+    four.set_defaults(run=_head)
+    four.add_argument("--only", nargs="+", choices=head.PARTS, default=head.PARTS)
+    four.add_argument("--labels", type=int, default=40_000_000)
+    four.add_argument("--dim", type=int, default=64)
+    four.add_argument("--batch", type=int, default=256)
+    four.add_argument("--negatives", type=int, default=8192)
+    four.add_argument("--steps", type=int, default=200, help="timed steps of a process")
+    four.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
+    four.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
+    others = (*_model_parsers(cases), *_run_parsers(cases), *_op_parsers(cases))
+    for case in (one, two, three, four, *others):
+        case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
+        case.add_argument("--csv", type=Path, help="file to write, one row a line")
+    return parser
+
+
+def _model_parsers(
+    cases: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> list[argparse.ArgumentParser]:
+    """Those of the cases that compare models on emoji."""
     one = cases.add_parser("train", help="what the graph adds to an encoder")
     one.set_defaults(run=_train)
-    one.add_argument("--seeds", type=int, default=3)
     one.add_argument("--pixels", type=int, default=48, help="image side")
-    one.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
     one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    one.add_argument("--only", nargs="+", default=(), help="names of models, not all")
-    one.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    two = cases.add_parser("graph", help="building, opening and drawing from a graph")
-    two.set_defaults(run=_graph)
-    two.add_argument("--only", nargs="+", choices=graph.PARTS, default=graph.PARTS)
-    two.add_argument("--sizes", nargs="+", type=int, default=[10**6, 10**7, 10**8])
-    two.add_argument("--repetitions", type=int, default=3)
-    two.add_argument("--memory", type=float, default=8.0, help="limit of a build, in GB")
-    two.add_argument("--nsl", type=Path, help="Python that has neural-structured-learning")
-    two.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    three = cases.add_parser("loader", help="pictures a second, and what the encoder waits")
-    three.set_defaults(run=_loader)
-    three.add_argument("--only", nargs="+", choices=loader.PARTS, default=loader.PARTS)
-    three.add_argument("--repetitions", type=int, default=9)
-    three.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    four = cases.add_parser("decode", help="decoders on one thread, and containers")
-    four.set_defaults(run=_decode)
-    four.add_argument("--repetitions", type=int, default=9)
-    four.add_argument("--seconds", type=float, default=1.0, help="of one timing")
-    five = cases.add_parser("neighbors", help="ways to bring neighbours in, and what they cost")
-    five.set_defaults(run=_neighbors)
-    seven = cases.add_parser("heads", help="label heads on emoji: what a sample of labels costs")
-    seven.set_defaults(run=_heads)
-    for case in (five, seven):
+    two = cases.add_parser("neighbors", help="ways to bring neighbours in, and what they cost")
+    two.set_defaults(run=_neighbors)
+    three = cases.add_parser("heads", help="label heads on emoji: what a sample of labels costs")
+    three.set_defaults(run=_heads)
+    four = cases.add_parser("peers", help="losses of others, and ours, on the same pictures")
+    four.set_defaults(run=_peers)
+    four.add_argument("--sweep", action="store_true", help="peers' settings, a third of the passes")
+    for case in (one, two, three, four):
         case.add_argument("--seeds", type=int, default=3)
         case.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
         case.add_argument("--only", nargs="+", default=(), help="names of them, not all")
         case.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    six = cases.add_parser("head", help="the label head's step and memory, by labels")
-    six.set_defaults(run=_head)
-    six.add_argument("--only", nargs="+", choices=head.PARTS, default=head.PARTS)
-    six.add_argument("--labels", type=int, default=40_000_000)
-    six.add_argument("--dim", type=int, default=64)
-    six.add_argument("--batch", type=int, default=256)
-    six.add_argument("--negatives", type=int, default=8192)
-    six.add_argument("--steps", type=int, default=200, help="timed steps of a process")
-    six.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
-    six.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
-    for case in (
-        one,
-        two,
-        three,
-        four,
-        five,
-        six,
-        seven,
-        *_run_parsers(cases),
-        *_op_parsers(cases),
-    ):
-        case.add_argument("--json", type=Path, help="file to write, one JSON object a line")
-        case.add_argument("--csv", type=Path, help="file to write, one row a line")
-    return parser
+    return [one, two, three, four]
 
 
 def _run_parsers(
@@ -208,20 +205,13 @@ def _run_parsers(
     four.add_argument("--distance", default="kl_divergence", help="NSL's, with --multiplier")
     four.add_argument("--multiplier", type=float, help="NSL's; without it one is chosen")
     four.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    five = cases.add_parser("peers", help="losses of others, and ours, on the same pictures")
-    five.set_defaults(run=_peers)
-    five.add_argument("--seeds", type=int, default=3)
-    five.add_argument("--passes", type=int, default=110_000, help="encoder passes per run")
-    five.add_argument("--only", nargs="+", default=(), help="names of them, not all")
-    five.add_argument("--sweep", action="store_true", help="peers' settings, a third of the passes")
-    five.add_argument("--out", type=Path, default=Path("graphrise-demo"), help="working folder")
-    six = cases.add_parser("kills", help="a study killed at random moments, and gone on with")
-    six.set_defaults(run=_kills)
-    six.add_argument("--kills", type=int, default=5)
-    six.add_argument("--seed", type=int, default=0, help="of the moments")
-    six.add_argument("--passes", type=int, default=10_000, help="encoder passes of a run")
-    six.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
-    return [one, two, three, four, five, six]
+    five = cases.add_parser("kills", help="a study killed at random moments, and gone on with")
+    five.set_defaults(run=_kills)
+    five.add_argument("--kills", type=int, default=5)
+    five.add_argument("--seed", type=int, default=0, help="of the moments")
+    five.add_argument("--passes", type=int, default=10_000, help="encoder passes of a run")
+    five.add_argument("--out", type=Path, default=Path("graphrise-bench"), help="working folder")
+    return [one, two, three, four, five]
 
 
 def _op_parsers(
