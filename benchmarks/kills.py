@@ -28,6 +28,10 @@ from graphrise.study.plan import PlannedRun, plan
 from graphrise.study.spec import StudySpec, read_spec
 from graphrise.study.storage import Trials
 
+_JOBS = 2
+_LOOK = 0.1
+"""Seconds between two looks."""
+
 Name = tuple[str, int]
 """Of a training: run and seed."""
 Ended = dict[Name, tuple[int, int]]
@@ -102,8 +106,8 @@ def run(out: Path, kills: int, passes: int, seed: int) -> list[Row]:
     spec = read_spec(file)
     whole, killed = _Case(file, spec, folder / "whole"), _Case(file, spec, folder / "killed")
     begun, seconds = whole.undisturbed()
-    # From the first import on; together the kills leave about half of the work to the last start.
-    latest = begun + (seconds - begun) / max(kills, 1)
+    # From the first import on, and through as much work as two runs side by side take.
+    latest = begun + _JOBS * (seconds - begun) / len(whole.runs)
     start = time.perf_counter()
     found = killed.killed(kills, latest, random.Random(seed))
     again = time.perf_counter() - start
@@ -155,32 +159,52 @@ class _Case:
         start = time.perf_counter()
         process = self._start(retries=0)
         while process.poll() is None and not any(self.out.glob("runs/*/config.yaml")):
-            time.sleep(0.02)
+            time.sleep(_LOOK)
         begun = time.perf_counter() - start
         self._finish(process)
         return begun, time.perf_counter() - start
 
     def killed(self, kills: int, latest: float, draw: random.Random) -> list[Kill]:
-        """Do it with kills by turns, each at most `latest` seconds after the last start or kill."""
+        """Do it with kills by turns, spread over its runs.
+
+        Args:
+            kills: How many.
+            latest: Seconds that a kill comes at most after its share of the runs is finished.
+            draw: Of the moments.
+        """
         found: list[Kill] = []
-        process = self._start(retries=kills)
+        process, start = self._start(retries=kills), time.perf_counter()
         for number in range(kills):
-            what, after = BLOWS[number % len(BLOWS)], draw.uniform(0, latest)
-            try:
-                process.wait(after)
-                break  # it was faster than the one without kills: nothing is left to be killed
-            except subprocess.TimeoutExpired:
-                before = self.ended()
+            what, share = BLOWS[number % len(BLOWS)], number * len(self.runs) // (kills + 1)
+            if not self._due(process, share, draw.uniform(0, latest)):
+                break  # on a machine of uneven speed it may be done: nothing is left to be killed
+            before, after = self.ended(), time.perf_counter() - start
             strike(process, what, draw)
             if what != WORKER:
                 process.wait()
             found.append(Kill(what, after, before, self.ended()))
             counts = f"{len(before)} finished before, {len(found[-1].then)} when it went on"
             print(f"{what} after {after:.1f} s: {counts}", flush=True)
+            start = time.perf_counter()
             if what != WORKER:
                 process = self._start(retries=kills)
         self._finish(process)
         return found
+
+    def _due(self, process: subprocess.Popen[bytes], share: int, delay: float) -> bool:
+        """Wait until so many runs are finished, then so many seconds, or until one run is left.
+
+        Returns:
+            False if the study ended before.
+        """
+        since = None
+        while process.poll() is None:
+            done, now = len(self.ended()), time.perf_counter()
+            since = now if since is None and done >= share else since
+            if since is not None and (now >= since + delay or done >= len(self.runs) - 1):
+                return True
+            time.sleep(_LOOK)
+        return False
 
     def ended(self) -> Ended:
         """What is finished."""
@@ -194,7 +218,7 @@ class _Case:
         }
 
     def _start(self, retries: int) -> subprocess.Popen[bytes]:
-        options = ["--jobs=2", f"--retries={retries}"]
+        options = [f"--jobs={_JOBS}", f"--retries={retries}"]
         command = [sys.executable, "-m", "graphrise", "study", self._file, "--out", self.out]
         # Not a pipe: workers that outlive their parent for a while would keep it open.
         with open(self._log, "ab") as log:

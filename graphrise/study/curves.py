@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from graphrise.study.effects import CONTROL
+from graphrise.study.plan import References
 from graphrise.study.summary import METRIC
 
 Against = Literal["passes", "seconds"]
@@ -65,16 +66,17 @@ def _curve(name: str, seeds: Sequence[Sequence[tuple[float, float]]]) -> Curve:
     return Curve(name, at, values.mean(0), values.min(0), values.max(0), len(seeds))
 
 
-def foremost(names: Sequence[str], baseline: str | None, most: int) -> list[str]:
-    """Which runs are drawn in colour: the baseline, then runs, then controls, as planned.
+def foremost(names: Sequence[str], references: References, most: int) -> list[str]:
+    """Which runs are drawn in colour: the references, then runs, then controls, as planned.
 
     Scores have no say in it.
 
     Args:
         names: Of all runs.
-        baseline: Name of a run, or None.
+        references: What runs are held against.
         most: How many.
     """
-    ranked = sorted(names, key=lambda name: (name != baseline, CONTROL in name))
+    first = (references.baseline, references.upper)
+    ranked = sorted(names, key=lambda name: (name not in first, CONTROL in name))
     chosen = ranked[:most]
     return [name for name in names if name in chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from graphrise.config import GraphConfig, to_dict
 from graphrise.data.digits import write_digits
 from graphrise.data.emoji import write_emoji
+from graphrise.data.files import whole_file
 from graphrise.data.simulate import SimulatorConfig
 from graphrise.errors import DataError
 from graphrise.graph.build import build_graph
@@ -105,6 +107,16 @@ class Source:
             return self.dataset(out) / "graph"
         return out / "graphs" / digest(self.described())
 
+    def build_seconds(self, out: Path) -> float | None:
+        """Wall time of building the graph; None where this study did not, or did not keep it."""
+        file = self._build_file(out)
+        if self.graph is None or not file.is_file():
+            return None
+        return float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+
+    def _build_file(self, out: Path) -> Path:
+        return self.graph_folder(out).with_suffix(".json")
+
     def ready(self, out: Path) -> bool:
         """Whether both are there."""
         images, graph = self.dataset(out) / "images.parquet", self.graph_folder(out) / "graph.json"
@@ -125,7 +137,11 @@ class Source:
             if not (dataset / "images.parquet").exists():
                 self._write(dataset, out / "packages")
             if self.graph is not None and not (graph / "graph.json").is_file():
+                start = time.perf_counter()
                 build_graph(dataset, graph, self.graph)
+                seconds = time.perf_counter() - start
+                with whole_file(self._build_file(out)) as temporary:
+                    temporary.write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
 
     def _write(self, dataset: Path, cache: Path) -> None:
         given = self.settings

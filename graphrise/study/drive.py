@@ -12,14 +12,18 @@ from graphrise.config.base import require
 from graphrise.data.files import whole_file
 from graphrise.errors import ConfigError, DataError, GraphriseError
 from graphrise.study.crew import Crew
+from graphrise.study.equal_time import equal_time
 from graphrise.study.figures import curve_figures, effect_figures, write_figures
+from graphrise.study.markdown import to_markdown
 from graphrise.study.page import write_page
-from graphrise.study.plan import PlannedRun, baseline_of, plan
+from graphrise.study.plan import PlannedRun, plan, references_of
 from graphrise.study.rows import write_rows
 from graphrise.study.spec import StudySpec
 from graphrise.study.storage import Trials, Try
 from graphrise.study.summary import summary
-from graphrise.study.table import to_latex, to_markdown
+from graphrise.study.table import score_table
+from graphrise.study.tabular import latex
+from graphrise.study.time_table import time_table
 
 CONSOLE = Console(stderr=True)
 
@@ -43,8 +47,8 @@ def study(
     Args:
         spec: The study.
         out: Its folder: gets `study.log` (the journal of Optuna), `runs/`, `graphs/`, `data/`,
-            `runs.parquet`, `cost.parquet`, `curves.parquet`, `table.md`, `table.tex`, `plots/`,
-            `report.html`.
+            `runs.parquet`, `cost.parquet`, `curves.parquet`, `table.md`, `table.tex`,
+            `table-time.tex`, `plots/`, `report.html`.
         jobs: Runs side by side; None: as many as cores.
         retries: More tries for a run that fails, and for one that failed in an earlier call.
         only: Names of runs to train; the others stay for another call. Empty: all.
@@ -148,16 +152,22 @@ def report(
     tries = {(r.name, r.seed): Try(-1, "waiting", r.key, 0, 0, "", {}) for r in runs}
     tries |= trials.tries()
     files = write_rows(out, runs, tries)
-    found = summary(spec.name, runs, tries, baseline_of(spec))
-    for name, text in (("table.md", to_markdown(found)), ("table.tex", to_latex(found))):
+    references = references_of(spec)
+    found = summary(spec.name, runs, tries, references)
+    at_once = equal_time(runs, tries, references, out)
+    scores, times = score_table(found), None if at_once is None else time_table(at_once)
+    texts = {"table.md": to_markdown(found, scores, times), "table.tex": latex(scores)}
+    if times is not None:
+        texts["table-time.tex"] = latex(times)
+    for name, text in texts.items():
         with whole_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
         files.append(out / name)
     effects = effect_figures(spec, runs, tries)
-    curves = curve_figures(out / "curves.parquet", found.validation, found.baseline)
+    curves = curve_figures(out / "curves.parquet", found.validation, references)
     files += write_figures(out / "plots", [*effects, *curves])
     page = write_page(
-        out / "report.html", spec, runs, tries, found, effects=effects, curves=curves,
-        command=command,
+        out / "report.html", spec, runs, tries, found, scores, times, effects=effects,
+        curves=curves, command=command,
     )  # fmt: skip
     return [*files, page]

@@ -11,7 +11,7 @@ from graphrise.data.files import whole_file
 from graphrise.evaluate.figure import Theme
 from graphrise.study.curves import Against, read_curves
 from graphrise.study.effects import EffectPanel, axis_effects, listed_effects
-from graphrise.study.plan import PlannedRun, baseline_of
+from graphrise.study.plan import PlannedRun, References, references_of
 from graphrise.study.plots import Kind, curves_plot, effect_plot
 from graphrise.study.spec import StudySpec
 from graphrise.study.storage import Try
@@ -44,7 +44,7 @@ def effect_figures(
     Returns:
         None for listed runs without a baseline, and none for an axis of one value.
     """
-    baseline = baseline_of(spec)
+    baseline = references_of(spec).baseline
     if spec.runs:
         panel = None if baseline is None else listed_effects(runs, tries, baseline)
         return [] if panel is None else [_effect(panel)]
@@ -62,20 +62,20 @@ def _effect(panel: EffectPanel) -> Figure:
     )
 
 
-def curve_figures(curves: Path, validation: str | None, baseline: str | None) -> list[Figure]:
+def curve_figures(curves: Path, validation: str | None, references: References) -> list[Figure]:
     """Validation scores against encoder passes and against time, if the study has such a set.
 
     Args:
         curves: `curves.parquet`.
         validation: Query set, or None.
-        baseline: Name of a run, or None.
+        references: What runs are held against.
     """
 
     def figure(against: Against, what: str, of: str) -> Figure | None:
         found = read_curves(curves, against)
         return None if not found else Figure(
             f"curve-{against}",
-            lambda theme, kind: curves_plot(found, against, of, baseline, theme, kind),
+            lambda theme, kind: curves_plot(found, against, of, references, theme, kind),
             f"{METRIC} on {of} against {what}, a line a run",
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from graphrise.study.plan import PlannedRun
 from graphrise.study.spec import StudySpec
 from graphrise.study.storage import Try
 from graphrise.study.summary import Summary
-from graphrise.study.table import cells, header, remarks
+from graphrise.study.tabular import Table
 
 
 def write_page(
@@ -22,6 +22,8 @@ def write_page(
     runs: Sequence[PlannedRun],
     tries: Mapping[tuple[str, int], Try],
     summary: Summary,
+    scores: Table,
+    times: Table | None = None,
     effects: Sequence[Figure] = (),
     curves: Sequence[Figure] = (),
     command: str = "",
@@ -33,7 +35,9 @@ def write_page(
         spec: The study.
         runs: The plan.
         tries: The last try of each run.
-        summary: The table's rows.
+        summary: What the tables are of.
+        scores: The table of scores.
+        times: That at the baseline's time; None without one.
         effects: Plots of differences.
         curves: Plots over training.
         command: What goes on with the study, or makes it again.
@@ -54,13 +58,11 @@ def write_page(
     text = environment.get_template("page.html.j2").render(
         name=spec.name,
         state=state(summary),
-        about=data.about(spec, runs, summary.baseline),
+        about=data.about(spec, runs, summary.references),
         axes=bool(spec.axes),
         command=command,
-        header=header(summary),
-        rows=[cells(summary, row) for row in summary.rows],
-        baseline=[row.run == summary.baseline for row in summary.rows],
-        remarks=remarks(summary),
+        scores=scores,
+        times=times,
         effects=[_picture(figure) for figure in effects],
         curves=[_picture(figure) for figure in curves],
         failures=data.failures(runs, tries),

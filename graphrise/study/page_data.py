@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphrise.config import to_dict
-from graphrise.study.plan import PlannedRun, shown
+from graphrise.study.plan import PlannedRun, References, shown
 from graphrise.study.spec import StudySpec
 from graphrise.study.storage import Try
 
@@ -51,7 +51,7 @@ class Failure:
     error: str
 
 
-def about(spec: StudySpec, runs: Sequence[PlannedRun], baseline: str | None) -> Pairs:
+def about(spec: StudySpec, runs: Sequence[PlannedRun], references: References) -> Pairs:
     """What was studied, name by name."""
     names = dict.fromkeys(run.name for run in runs)
     first = runs[0]
@@ -61,7 +61,8 @@ def about(spec: StudySpec, runs: Sequence[PlannedRun], baseline: str | None) -> 
         ("set for all runs", _line(_pairs(spec.set)) or "nothing beyond the recipe"),
         *((f"axis {name}", ", ".join(map(shown, of))) for name, of in spec.axes.items()),
         ("runs", f"{len(names)}, each with seeds {', '.join(map(str, spec.seeds))}"),
-        ("baseline", baseline or "none"),
+        ("baseline", references.baseline or "none"),
+        *([("upper reference", references.upper)] if references.upper is not None else []),
         ("validation set", first.validation or "none"),
         ("test set", first.test),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from graphrise.study.spec import RunSpec, StudySpec
 _FORMAT = 1
 _DECIDES_NOTHING = ("checkpoint", "watch")
 """Stages of a run that do not change what it scores."""
+_LATER = {"evaluate": {"clustering": False}}
+"""Settings that are younger than the format, by stage, and what was before them: a run that has
+this keeps its key, so that studies of earlier versions go on."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,19 @@ class PlannedRun:
         return f"{train.epochs:g} epochs" if train.passes is None else f"{train.passes:,} passes"
 
 
+@dataclass(frozen=True)
+class References:
+    """What a study's runs are held against, by name.
+
+    Attributes:
+        baseline: Differences are to it; None: nothing is compared.
+        upper: The other end of the gap that runs close; None: no gap is looked at.
+    """
+
+    baseline: str | None = None
+    upper: str | None = None
+
+
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The run with another seed; a shuffled graph is shuffled anew with it."""
     train = dataclasses.replace(config.train, seed=seed)
@@ -81,7 +97,7 @@ def plan(spec: StudySpec) -> list[PlannedRun]:
     """All runs of a study, seed by seed.
 
     Raises:
-        ConfigError: A setting is unknown or wrong, two runs are one, or the baseline is none.
+        ConfigError: A setting is unknown or wrong, two runs are one, or a reference is none.
         DataError: The dataset folder does not exist.
     """
     runs = list(spec.runs) if spec.runs else _grid(spec)
@@ -94,27 +110,37 @@ def plan(spec: StudySpec) -> list[PlannedRun]:
         require(other is run, f"runs {other.name!r} and {run.name!r} are one as file names; rename")
     sets = {(run.validation, run.test) for run in planned}
     require(len(sets) == 1, "runs have different query sets: set validation and test")
-    baseline_of(spec)
+    references_of(spec)
     return planned
 
 
-def baseline_of(spec: StudySpec) -> str | None:
-    """Name of the run that the others are held against.
+def references_of(spec: StudySpec) -> References:
+    """The runs that the others are held against.
 
     Raises:
-        ConfigError: There is none of that name or with those values, or more than one.
+        ConfigError: There is none of that name or with those values, or more than one, or the two
+            are one.
     """
-    if spec.baseline is None:
-        return None
     runs = list(spec.runs) if spec.runs else _grid(spec)
-    if isinstance(spec.baseline, dict):
-        wanted = spec.baseline.items()
-        found = [r.name for r in runs if all(k in r.set and r.set[k] == v for k, v in wanted)]
+    found = References(
+        _reference(runs, spec.baseline, "baseline"), _reference(runs, spec.upper, "upper")
+    )
+    apart = found.upper is None or found.upper != found.baseline
+    require(apart, f"upper and baseline are both {found.upper!r}: there is no gap between them")
+    return found
+
+
+def _reference(runs: Sequence[RunSpec], wanted: Any, key: str) -> str | None:
+    if wanted is None:
+        return None
+    if isinstance(wanted, dict):
+        items = wanted.items()
+        found = [r.name for r in runs if all(k in r.set and r.set[k] == v for k, v in items)]
     else:
-        found = [r.name for r in runs if r.name == spec.baseline]
+        found = [r.name for r in runs if r.name == wanted]
     require(
         len(found) == 1,
-        f"baseline {spec.baseline!r} is {', '.join(found) or 'no run'}; there are "
+        f"{key} {wanted!r} is {', '.join(found) or 'no run'}; there are "
         f"{', '.join(r.name for r in runs)}",
     )
     return found[0]
@@ -186,6 +212,9 @@ def _source(name: str, data: dict[str, Any], graph: dict[str, Any]) -> Source:
 def _seeded(run: PlannedRun, seed: int, data: dict[str, Any]) -> PlannedRun:
     config = with_seed(run.config, seed)
     settings = {k: v for k, v in to_dict(config).items() if k not in _DECIDES_NOTHING}
+    for stage, later in _LATER.items():
+        before = {k for k, v in later.items() if settings[stage].get(k) == v}
+        settings[stage] = {k: v for k, v in settings[stage].items() if k not in before}
     key = digest(
         {
             "format": _FORMAT,

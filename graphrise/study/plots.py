@@ -21,6 +21,7 @@ from graphrise.evaluate.figure import (
 )
 from graphrise.study.curves import Against, Curve, foremost
 from graphrise.study.effects import Effect, EffectPanel
+from graphrise.study.plan import References
 from graphrise.study.summary import METRIC
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["svg", "png"]
 
-MOST_LINES = 8
-"""Runs in colour in one plot; more cannot be told apart."""
+MOST_LINES = len(PALETTE)
+"""Runs in colour in one plot beside the baseline, each in its own; more cannot be told apart."""
 _FAINT = {"light": "#D3D7DC", "dark": "#464D55"}
 _LINE, _ROW, _GAP = 0.19, 0.2, 0.14
 """Inches: a line of a label, the least room around a row, the room before a run's own group."""
@@ -81,8 +82,9 @@ def _label(effect: Effect) -> str:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """In lines; dollar signs as they are, not as formulas."""
-    return textwrap.fill(text, width).replace("$", r"\$")
+    """In lines that end at commas where they can; dollar signs as they are, not as formulas."""
+    parts = [part.replace(" ", "\xa0") if len(part) < width else part for part in text.split(", ")]
+    return textwrap.fill(", ".join(parts), width).replace("\xa0", " ").replace("$", r"\$")
 
 
 def _places(effects: Sequence[Effect], labels: Sequence[str]) -> tuple[list[float], float]:
@@ -126,7 +128,7 @@ def curves_plot(
     curves: Sequence[Curve],
     against: Against,
     validation: str,
-    baseline: str | None = None,
+    references: References | None = None,
     theme: Theme = "light",
     kind: Kind = "svg",
 ) -> bytes:
@@ -136,12 +138,15 @@ def curves_plot(
         curves: Of all runs; all but `MOST_LINES` (see `foremost`) are drawn faint, without names.
         against: What they are drawn against.
         validation: Query set.
-        baseline: Name of the run drawn in grey.
+        references: The baseline is drawn in grey, the upper one in colour whatever its place; None:
+            there are none.
         theme: Colours for a light or a dark page.
         kind: SVG in UTF-8, or PNG on white.
     """
-    named = foremost([curve.name for curve in curves], baseline, MOST_LINES)
-    styles = model_styles(named, baseline)
+    references = references or References()
+    names = [curve.name for curve in curves]
+    named = foremost(names, references, MOST_LINES + (references.baseline in names))
+    styles = model_styles(named, references.baseline)
     # Labels that begin with an underscore would not be in the legend.
     labels = {name: " " * name.startswith("_") + _wrapped(name, 48) for name in named}
     unit, label = _unit(against, max(curve.at[-1] for curve in curves))
@@ -168,8 +173,7 @@ def curves_plot(
         axes.set_xlabel(label)
         if against == "passes":
             axes.xaxis.set_major_formatter(lambda value, _: fmt.count(value))
-        handles, names = axes.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left")
         return _image(figure, kind)
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from graphrise.data.files import whole_file
 from graphrise.study.plan import PlannedRun, shown
+from graphrise.study.setup import setup_seconds
 from graphrise.study.storage import Try
 
 Row = dict[str, Any]
@@ -23,12 +24,13 @@ def write_rows(
     """Write what is finished, each file whole or not at all.
 
     `runs.parquet`: `run`, `seed`, one column an axis, `query_set`, `metric`, `value`.
-    `cost.parquet`: `run`, `seed`, `state`, `tries`, `error`, `passes`, `seconds`, `peak_mib` (of
-    the worker up to then), `versions` (JSON), `key`; a row for failed and waiting runs too.
+    `cost.parquet`: `run`, `seed`, `state`, `tries`, `error`, `passes`, `seconds`, `setup_seconds`
+    (`setup.setup_seconds`), `peak_mib`, `versions` (JSON), `key`; a row for failed and waiting runs
+    too.
     `curves.parquet`: `run`, `seed`, `query_set`, `passes`, `seconds`, and what was measured.
 
     Args:
-        out: Folder to write to.
+        out: Study folder.
         runs: The plan.
         tries: The last try of each run.
 
@@ -43,7 +45,7 @@ def write_rows(
     for place, run in enumerate(runs):
         last = tries[run.name, run.seed]
         named = {"run": run.name, "seed": run.seed}
-        costs.append({**named, **_cost(last)})
+        costs.append({**named, **_cost(run, last, out)})
         if last.state != "finished":
             continue
         values = {name: column[place] for name, column in columns.items()}
@@ -67,14 +69,17 @@ def axis_column(values: Sequence[Any]) -> list[Any]:
     return [None if value is None else shown(value) for value in values]
 
 
-def _cost(last: Try) -> Row:
-    found = {name: last.result.get(name) for name in ("passes", "seconds", "peak_mib")}
+def _cost(run: PlannedRun, last: Try, out: Path) -> Row:
+    done = last.state == "finished"
     versions = last.result.get("versions")
     return {
         "state": last.state,
         "tries": last.tries,
         "error": last.error or None,
-        **found,
+        "passes": last.result.get("passes"),
+        "seconds": last.result.get("seconds"),
+        "setup_seconds": setup_seconds(run, last, out) if done else None,
+        "peak_mib": last.result.get("peak_mib"),
         "versions": None if versions is None else json.dumps(versions, sort_keys=True),
         "key": last.key,
     }

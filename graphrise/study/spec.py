@@ -53,6 +53,8 @@ class StudySpec:
     """Each run is trained with each; in YAML a list, or how many from 0 on."""
     baseline: str | dict[str, Any] | None = None
     """The run that the others are held against, by name or by values of axes; None: none."""
+    upper: str | dict[str, Any] | None = None
+    """The run above it, named likewise: how much of the gap between the two is closed is shown."""
     validation: str | None = None
     """Query set (`column=value`) that is probed while training; None: the recipe's last but one."""
     test: str | None = None
@@ -73,6 +75,8 @@ class StudySpec:
             whole = isinstance(seed, int) and not isinstance(seed, bool)
             require(whole and seed >= 0, f"seeds must be whole numbers from 0 on, got {seed!r}")
         require(len(set(self.seeds)) == len(self.seeds), f"seeds has one twice: {self.seeds}")
+        below = self.upper is None or self.baseline is not None
+        require(below, "upper needs a baseline: the gap is between the two")
         _check_settings(self.set, "set")
         _check_settings(self.axes, "axes")
         for name, values in self.axes.items():

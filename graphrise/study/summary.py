@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from graphrise.errors import DataError
 from graphrise.evaluate.spread import Spread, spread
-from graphrise.study.plan import PlannedRun
+from graphrise.study.gap import Gap, gap_by_seed
+from graphrise.study.plan import PlannedRun, References
 from graphrise.study.stats import Paired, paired
 from graphrise.study.storage import Try
 
 METRIC = "recall@1"
 """What runs are compared by."""
+
+Scores = dict[str, dict[int, float]]
+"""Of finished runs by seed."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class SummaryRow:
         validation: recall@1 on the validation set, 0..1; None without such a set.
         test: The same on the test set.
         difference: Test recall@1 against the baseline; None for it, or without a common seed.
+        gap: Share of the test gap from the baseline to the upper reference; None for these two,
+            or where there is no such gap.
         passes: Encoder passes in training, mean over seeds.
         seconds: Wall time of training, mean over seeds.
     """
@@ -36,6 +42,7 @@ class SummaryRow:
     validation: Spread | None
     test: Spread
     difference: Paired | None
+    gap: Gap | None
     passes: float
     seconds: float
 
@@ -47,7 +54,7 @@ class Summary:
     Attributes:
         name: Of the study.
         rows: In the plan's order, runs with a finished seed.
-        baseline: Name of a run; None: nothing is compared.
+        references: What is compared with.
         validation: Query set; None: none.
         test: Query set.
         planned: Trainings in all.
@@ -56,7 +63,7 @@ class Summary:
 
     name: str
     rows: Sequence[SummaryRow]
-    baseline: str | None
+    references: References
     validation: str | None
     test: str
     planned: int
@@ -67,7 +74,7 @@ def summary(
     name: str,
     runs: Sequence[PlannedRun],
     tries: Mapping[tuple[str, int], Try],
-    baseline: str | None,
+    references: References,
 ) -> Summary:
     """Put a study's finished runs side by side.
 
@@ -75,7 +82,7 @@ def summary(
         name: Of the study.
         runs: The plan.
         tries: The last try of each run.
-        baseline: Name of the run that the others are held against.
+        references: What they are held against.
 
     Raises:
         DataError: No run is finished.
@@ -92,43 +99,57 @@ def summary(
             missing[f"{run.name}, seed {run.seed}"] = why
     if not done:
         raise DataError(f"{name}: no run is finished")
-    scores = {
-        run: {seed: _score(tries[run, seed], one.test) for seed, one in of.items()}
-        for run, of in done.items()
+    where = runs[0].test
+    scores: Scores = {
+        run: {seed: score_of(tries[run, seed], where) for seed in of} for run, of in done.items()
     }
     rows = [
-        _row(list(done[run].values()), tries, scores[run], scores.get(baseline or "", {}), baseline)
+        _row(list(done[run].values()), tries, scores, references)
         for run in dict.fromkeys(r.name for r in runs)
         if run in done
     ]
-    first = runs[0]
-    return Summary(name, rows, baseline, first.validation, first.test, len(runs), missing)
+    return Summary(name, rows, references, runs[0].validation, where, len(runs), missing)
 
 
-def _score(last: Try, where: str) -> float:
+def score_of(last: Try, where: str) -> float:
+    """recall@1 of a finished run on one of its query sets, 0..1."""
     return float(last.result["metrics"][where][METRIC])
 
 
 def _row(
     runs: Sequence[PlannedRun],
     tries: Mapping[tuple[str, int], Try],
-    scores: Mapping[int, float],
-    base: Mapping[int, float],
-    baseline: str | None,
+    scores: Scores,
+    references: References,
 ) -> SummaryRow:
-    first = runs[0]
+    name, where = runs[0].name, runs[0].validation
     results = [tries[run.name, run.seed] for run in runs]
-    common = [seed for seed in scores if seed in base and first.name != baseline]
-    where = first.validation
     return SummaryRow(
-        run=first.name,
-        note=first.note,
+        run=name,
+        note=runs[0].note,
         seeds=len(runs),
-        validation=None if where is None else spread([_score(r, where) for r in results]),
-        test=spread(list(scores.values())),
-        difference=paired([scores[s] for s in common], [base[s] for s in common])
-        if common
-        else None,
+        validation=None if where is None else spread([score_of(r, where) for r in results]),
+        test=spread(list(scores[name].values())),
+        difference=_difference(scores, name, references.baseline),
+        gap=gap_of(scores, name, references),
         passes=spread([r.result["passes"] for r in results]).mean,
         seconds=spread([r.result["seconds"] for r in results]).mean,
     )
+
+
+def _difference(scores: Scores, run: str, baseline: str | None) -> Paired | None:
+    ours, base = scores.get(run, {}), scores.get(baseline or "", {})
+    common = [seed for seed in ours if seed in base and run != baseline]
+    return paired([ours[s] for s in common], [base[s] for s in common]) if common else None
+
+
+def gap_of(scores: Scores, run: str, references: References) -> Gap | None:
+    """Share of the gap between the references that a run closes.
+
+    Returns:
+        None for the references themselves, and where there is no gap (`gap.gap_closed`).
+    """
+    base, upper = references.baseline, references.upper
+    if base is None or upper is None or run in (base, upper):
+        return None
+    return gap_by_seed(scores.get(run, {}), scores.get(base, {}), scores.get(upper, {}))

@@ -1,49 +1,65 @@
-"""A study's table as Markdown and LaTeX: the same cells, and what they can and cannot say."""
+"""A study's table: cells, and what they can and cannot say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from graphrise.evaluate import format as fmt
+from graphrise.study.gap import Gap
+from graphrise.study.plan import References
 from graphrise.study.stats import EXACT_UP_TO, Paired
 from graphrise.study.summary import METRIC, Summary, SummaryRow
+from graphrise.study.tabular import Table
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$", "\N{EN DASH}": "--", "<": r"$<$", ">": r"$>$",
-}  # fmt: skip
 _MISSING_SHOWN = 20
 
 
-def header(summary: Summary) -> list[str]:
-    """Column headers, in the order of `cells`."""
+def score_table(summary: Summary) -> Table:
+    """Scores, differences to the baseline, and costs of all runs."""
+    names = [row.run for row in summary.rows]
+    baseline = summary.references.baseline
+    return Table(
+        _header(summary),
+        [_cells(summary, row) for row in summary.rows],
+        _remarks(summary),
+        names.index(baseline) if baseline in names else None,
+    )
+
+
+def _header(summary: Summary) -> list[str]:
+    """In the order of `_cells`."""
     validation = [] if summary.validation is None else [f"{summary.validation}, %"]
     against = ["difference, points", "95 % interval", "p, t-test", "p, sign flips"]
+    references = summary.references
     return [
         "run",
         *validation,
         f"{summary.test} (test), %",
-        *(against if summary.baseline is not None else []),
+        *(against if references.baseline is not None else []),
+        *(["gap closed, %"] if references.upper is not None else []),
         "seeds",
         "encoder passes",
         "training time",
     ]
 
 
-def cells(summary: Summary, row: SummaryRow) -> list[str]:
-    """A row as text."""
+def _cells(summary: Summary, row: SummaryRow) -> list[str]:
     validation = [] if summary.validation is None else [fmt.percent(row.validation)]
-    is_baseline = row.run == summary.baseline
+    references = summary.references
     return [
-        row.run + (" (baseline)" if is_baseline else ""),
+        named(row.run, references),
         *validation,
         fmt.percent(row.test),
-        *(_difference(row.difference) if summary.baseline is not None else []),
+        *(_difference(row.difference) if references.baseline is not None else []),
+        *([closed(row.gap)] if references.upper is not None else []),
         str(row.seeds),
         fmt.count(row.passes),
         fmt.duration(row.seconds),
     ]
+
+
+def named(run: str, references: References) -> str:
+    """A run's name, and what it is to the others."""
+    roles = {references.baseline: " (baseline)", references.upper: " (upper)"}
+    return run + roles.get(run, "")
 
 
 def _difference(found: Paired | None) -> list[str]:
@@ -55,6 +71,15 @@ def _difference(found: Paired | None) -> list[str]:
     return [f"{100 * found.mean:+.1f}", interval, chance(found.p_t), chance(found.p_sign)]
 
 
+def closed(found: Gap | None) -> str:
+    """Share of a gap as percent, its interval in brackets: `62 (41 to 95)`."""
+    if found is None:
+        return fmt.NOTHING
+    if found.low is None or found.high is None:
+        return f"{round(100 * found.closed)}"
+    return f"{round(100 * found.closed)} ({round(100 * found.low)} to {round(100 * found.high)})"
+
+
 def chance(p: float | None) -> str:
     """A p-value: `0.25`, `0.031`, `<0.001`."""
     if p is None:
@@ -62,19 +87,20 @@ def chance(p: float | None) -> str:
     return "<0.001" if p < 0.0005 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
 
 
-def remarks(summary: Summary) -> list[str]:
-    """What a reader must know of the table, a sentence or two each."""
+def _remarks(summary: Summary) -> list[str]:
     found = [f"{METRIC}, mean ± sd over seeds."]
     pairs = [row.difference for row in summary.rows if row.difference is not None]
     if pairs:
         found.append(
-            f"Differences are on the test set, paired by seed with {summary.baseline!r}; the "
-            "interval and the t-test take them as normal. The p-values are of each run by itself, "
-            "not corrected for how many runs are compared."
+            "Differences are on the test set, paired by seed with "
+            f"{summary.references.baseline!r}; the interval and the t-test take them as normal. "
+            "The p-values are of each run by itself, not corrected for how many runs are compared."
         )
         fewest = min(pairs, key=lambda one: one.seeds)
         if fewest.seeds <= EXACT_UP_TO:
             found.append(_least(fewest))
+    if summary.references.upper is not None:
+        found.append(_gap(summary))
     done = summary.planned - len(summary.missing)
     if summary.missing:
         found.append(f"{done} of {summary.planned} trainings are finished. Not in the table:")
@@ -86,47 +112,36 @@ def remarks(summary: Summary) -> list[str]:
 
 
 def _least(pair: Paired) -> str:
-    seeds = f"{pair.seeds} seed{'s' if pair.seeds > 1 else ''}"
-    text = f"From {seeds} the sign-flip test cannot give less than p = {pair.least_p_sign:.3g}"
+    text = f"From {_seeds(pair.seeds)} the sign-flip test cannot give less than p = "
+    text += f"{pair.least_p_sign:.3g}"
     if pair.least_p_sign > 0.05:
         text += ": at 0.05 it can call no difference significant, whatever its size"
     return text + "."
 
 
-def to_markdown(summary: Summary) -> str:
-    """The table under its title, remarks and the runs' notes below."""
-    lines = [header(summary)]
-    lines.append(["---"] + ["---:"] * (len(lines[0]) - 1))
-    lines += [cells(summary, row) for row in summary.rows]
-    table = "\n".join("| " + " | ".join(_markdown(c) for c in line) + " |" for line in lines)
-    notes = [f"- {row.run}: {row.note}" for row in summary.rows if row.note]
-    parts = [f"# Study {summary.name}", table, *remarks(summary)]
-    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
-
-
-def to_latex(summary: Summary) -> str:
-    """A `tabular` for booktabs, remarks as comments above it."""
-    rows = [cells(summary, row) for row in summary.rows]
-    comments = [f"% {line}" for text in remarks(summary) for line in text.splitlines()]
-    first = header(summary)
-    return "\n".join(
-        [
-            *comments,
-            r"\begin{tabular}{l" + "r" * (len(first) - 1) + "}",
-            r"\toprule",
-            _latex_line(first),
-            r"\midrule",
-            *(_latex_line(row) for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
+def _gap(summary: Summary) -> str:
+    references = summary.references
+    ends = f"{references.baseline!r} to {references.upper!r}"
+    whole = next((r.difference for r in summary.rows if r.run == references.upper), None)
+    if whole is None:
+        return f"Of the gap from {ends} nothing can be said: they have no finished seed in common."
+    if not exists(whole):
+        return (
+            f"The gap from {ends} is not above 0 beyond the noise of {_seeds(whole.seeds)}: no "
+            "share of it is given."
+        )
+    text = (
+        f"Gap closed: the share of the test gap from {ends} ({100 * whole.mean:.1f} points), by "
+        "means over the seeds that all three finished; in brackets its 95 % interval by Fieller's "
+        "method for a ratio of paired means, which takes the differences as normal"
     )
+    return text + (f" and is wide from {_seeds(whole.seeds)}." if whole.seeds <= 5 else ".")
 
 
-def _latex_line(texts: Sequence[str]) -> str:
-    return " & ".join("".join(_LATEX.get(c, c) for c in text) for text in texts) + r" \\"
+def exists(gap: Paired) -> bool:
+    """Whether a gap is above 0 beyond noise, as `gap.gap_closed` wants it."""
+    return gap.seeds > 1 and gap.mean > 0 and (gap.low is None or gap.low > 0)
 
 
-def _markdown(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number > 1 else ''}"

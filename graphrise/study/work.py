@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import multiprocessing
 import os
 import shutil
@@ -25,7 +27,7 @@ from graphrise.images.dataset import open_images
 from graphrise.nn.encoder import Encoder, load_encoder
 from graphrise.study.plan import PlannedRun
 from graphrise.study.storage import Trials
-from graphrise.train.folder import RunResult, finished, read_settings, versions
+from graphrise.train.folder import RunResult, finished, forget_peak, read_settings, versions
 from graphrise.train.run import train
 from graphrise.train.stop import StopSignals
 
@@ -131,9 +133,12 @@ class Worker:
         # A run's own train.threads would stay for the next one, and sums depend on them.
         torch.set_num_threads(run.config.train.threads or self._threads)
         folder = run.folder(self._out)
+        gc.collect()  # cycles hold the pictures of the run before
+        forget_peak()
         trained = self._trained(run, folder)
         scores = self._image_sets(run).scores(load_encoder(folder)[0])
-        return result_of(trained, scores)
+        written = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return result_of(trained, scores, written.get("spread_seconds"))
 
     def _trained(self, run: PlannedRun, folder: Path) -> RunResult:
         dataset, graph = run.source.dataset(self._out), run.source.graph_folder(self._out)
@@ -197,18 +202,26 @@ def _begun(folder: Path) -> bool:
     return True
 
 
-def result_of(trained: RunResult, scores: Mapping[str, Score]) -> dict[str, Any]:
+def result_of(
+    trained: RunResult, scores: Mapping[str, Score], spread_seconds: float | None
+) -> dict[str, Any]:
     """What the study keeps of a run, as JSON takes it.
 
+    Args:
+        trained: What training gave.
+        scores: By query set.
+        spread_seconds: Of spreading labels before it; None: not known.
+
     Returns:
-        `metrics` and `counts` by query set, `passes`, `seconds`, `peak_mib` (of the worker so far,
-        earlier runs included), `curve`, `notes`, `versions`.
+        `metrics` and `counts` by query set, `passes`, `seconds`, `spread_seconds`, `peak_mib` (of
+        this run; without Linux of the worker so far), `curve`, `notes`, `versions`.
     """
     return {
         "metrics": {where: dict(score.metrics) for where, score in scores.items()},
         "counts": {where: dict(score.counts) for where, score in scores.items()},
         "passes": trained.passes,
         "seconds": trained.seconds,
+        "spread_seconds": spread_seconds,
         "peak_mib": trained.peak_mib,
         "curve": list(trained.curve),
         "notes": list(trained.notes),

@@ -130,9 +130,10 @@ def test_a_killed_study_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     pytest.importorskip("optuna")
     monkeypatch.setitem(kills.STUDY, "runs", kills.STUDY["runs"][1:2])
+    monkeypatch.setitem(kills.STUDY, "seeds", 4)
     rows = kills.run(tmp_path, 2, 300, 1)
     assert [row.variant.split(":")[0] for row in rows[:2]] == ["kill 1", "kill 2"]
     good, seconds = rows[-2:]
-    assert good.values == good.baseline_values == [2]
+    assert good.values == good.baseline_values == [4]
     assert seconds.values[0] > 0
     write_jsonl(rows, tmp_path / "rows.jsonl")

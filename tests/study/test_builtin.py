@@ -7,7 +7,7 @@ import pytest
 
 from graphrise.graph.store import open_graph
 from graphrise.study.data import EmojiData
-from graphrise.study.plan import plan
+from graphrise.study.plan import References, plan, references_of
 from graphrise.study.spec import builtin_studies, read_spec
 from graphrise.train.data import TrainingData
 
@@ -113,6 +113,9 @@ def test_shares_and_sources_of_labels(runs_of):
     assert [g and g.queries.weighting for g in graphs.values()] == ["share", "idf", "share"]
     sources = {n: runs[n].config.labels.source for n in graphs}
     assert list(sources.values()) == ["queries", "queries", "both"]
+    # The gap is that from one vendor's labels to all vendors'.
+    references = references_of(read_spec(builtin_studies()["labels"]))
+    assert references == References("cross-entropy", "all labelled")
     # The log is one: labels change, clicks do not.
     assert len({s.simulator for s in settings.values()}) == 1
 
@@ -149,3 +152,14 @@ def test_labels_of_both_sources_are_trained_on(spec, tmp_path):
         found[run.config.labels.source] = (data.num_labels, data.num_labelled)
     assert found["both"][0] == found["given"][0] + found["queries"][0]
     assert found["both"][1] >= max(found["given"][1], found["queries"][1])
+
+
+def test_spreading_labels_is_timed(spec, tmp_path):
+    seconds = {}
+    for run in plan(spec(seeds=1)):
+        run.source.make(tmp_path)
+        graph = open_graph(run.source.graph_folder(tmp_path))
+        data = TrainingData(run.source.dataset(tmp_path), graph, run.config)
+        seconds[run.config.labels.spread] = data.spread_seconds
+    assert seconds[False] == 0
+    assert seconds[True] > 0

@@ -3,7 +3,7 @@
 import pytest
 
 from graphrise.study.curves import foremost, read_curves
-from graphrise.study.plan import plan
+from graphrise.study.plan import References, plan
 from graphrise.study.rows import write_rows
 
 
@@ -49,8 +49,9 @@ def test_no_probe_at_all(runs, finished, tmp_path):
     assert read_curves(tmp_path / "curves.parquet", "seconds") == []
 
 
-def test_the_baseline_comes_first_and_controls_last():
+def test_references_come_first_and_controls_last():
     names = ["a", "a, shuffled", "b", "c", "base"]
-    assert foremost(names, "base", 3) == ["a", "b", "base"]
-    assert foremost(names, "base", 5) == names
-    assert foremost(names, None, 4) == ["a", "b", "c", "base"]
+    assert foremost(names, References("base"), 3) == ["a", "b", "base"]
+    assert foremost(names, References("base"), 5) == names
+    assert foremost(names, References("base", "c"), 3) == ["a", "c", "base"]
+    assert foremost(names, References(), 4) == ["a", "b", "c", "base"]

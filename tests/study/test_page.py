@@ -8,7 +8,7 @@ import pytest
 
 from graphrise.study.drive import report
 from graphrise.study.figures import curve_figures, effect_figures
-from graphrise.study.plan import plan
+from graphrise.study.plan import References, plan
 from graphrise.study.rows import write_rows
 from graphrise.study.storage import Trials, Try
 
@@ -70,7 +70,8 @@ def test_the_page_and_the_plots(listed, finished, written, tmp_path):
     tries = finished(plan(listed), score)
     page, files = written(listed, tries, "graphrise study a.yaml --out there")
     assert {p.relative_to(tmp_path).as_posix() for p in files} == {
-        "runs.parquet", "cost.parquet", "curves.parquet", "table.md", "table.tex", "report.html",
+        "runs.parquet", "cost.parquet", "curves.parquet", "table.md", "table.tex",
+        "table-time.tex", "report.html",
         *(f"plots/{name}.{kind}" for name in ("effect", "curve-passes", "curve-seconds")
           for kind in ("svg", "png")),
     }  # fmt: skip
@@ -86,16 +87,27 @@ def test_the_page_and_the_plots(listed, finished, written, tmp_path):
     assert "Failed runs" not in page
 
 
-def test_the_table_is_that_of_the_markdown(listed, finished, written, tmp_path):
+def test_the_tables_are_those_of_the_markdown(listed, finished, written, tmp_path):
     page, _ = written(listed, finished(plan(listed), score))
     lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
-    del rows[1]  # dashes
+    rows = [row for row in rows if row[0] != "---"]
+    assert len(rows) == 2 * 4
     found = re.findall(r"<tr.*?</tr>", page)
     assert [re.sub(r"</t[hd]>|<[^>]*>", "|", row).strip("|") for row in found] == [
         "||".join(row) for row in rows
     ]
     assert "cannot give less than p = 0.25" in page
+
+
+def test_the_upper_reference_is_named_and_measured_against(listed, finished, written, tmp_path):
+    given = dataclasses.replace(listed, upper="spread")
+    page, _ = written(given, finished(plan(given), score))
+    assert "<dt>upper reference</dt><dd>spread</dd>" in page
+    assert '<th scope="row">spread (upper)</th>' in page
+    for text in (page, (tmp_path / "table.tex").read_text(encoding="utf-8")):
+        assert "gap closed" in text
+    assert "gap closed then" in (tmp_path / "table-time.tex").read_text(encoding="utf-8")
 
 
 def test_the_page_stands_alone(listed, finished, written):
@@ -156,8 +168,8 @@ def test_no_figure_without_what_it_shows(listed, finished, tmp_path):
     for one in tries.values():
         one.result["curve"].clear()
     write_rows(tmp_path, runs, tries)
-    assert curve_figures(tmp_path / "curves.parquet", "split=val", None) == []
-    assert curve_figures(tmp_path / "curves.parquet", None, None) == []
+    assert curve_figures(tmp_path / "curves.parquet", "split=val", References()) == []
+    assert curve_figures(tmp_path / "curves.parquet", None, References()) == []
 
 
 def test_a_study_without_validation_and_baseline(spec, finished, written):

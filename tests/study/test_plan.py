@@ -1,6 +1,7 @@
 """From spec to runs: names, keys, seeds, data and graphs."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from graphrise.errors import ConfigError, DataError
 from graphrise.graph.build import build_graph
 from graphrise.study.data import DigitsData
 from graphrise.study.listing import listing
-from graphrise.study.plan import baseline_of, plan, shown
+from graphrise.study.plan import References, plan, references_of, shown
+from graphrise.study.spec import read_spec
 
 
 def test_a_grid_is_every_combination(spec):
@@ -68,9 +70,12 @@ def test_graphs_are_shared_by_runs_of_the_same_settings(spec, tmp_path):
     assert not source.ready(tmp_path)
     source.make(tmp_path)
     assert source.ready(tmp_path)
+    assert (source.build_seconds(tmp_path) or 0) > 0
+    assert runs[1].source.build_seconds(tmp_path) is None
     graph = folders[0] / "graph.json"
-    before = graph.stat().st_mtime_ns
+    before, seconds = graph.stat().st_mtime_ns, source.build_seconds(tmp_path)
     source.make(tmp_path)
+    assert source.build_seconds(tmp_path) == seconds
     assert graph.stat().st_mtime_ns == before
 
 
@@ -107,6 +112,8 @@ def test_data_settings_of_the_digits(spec):
         ({"axes": {"data.labelled": [3]}}, "data.labelled is a setting of emoji and digits"),
         ({"baseline": "nobody"}, "baseline 'nobody' is no run; there are spread=false"),
         ({"baseline": {}}, "is spread=false, spread=true"),
+        ({"baseline": "spread=false", "upper": "nobody"}, "upper 'nobody' is no run; there are"),
+        ({"baseline": "spread=false", "upper": "spread=false"}, "are both 'spread=false'"),
         ({"axes": {"evaluate.queries": [["split=query"], ["split=val"]]},
           "validation": None, "test": None}, "different query sets"),
         ({"axes": None, "runs": [{"name": "a b"}, {"name": "a-b"}]}, "are one as file names"),
@@ -124,10 +131,34 @@ def test_no_such_folder(spec, tmp_path):
         plan(spec(data=str(tmp_path / "nowhere")))
 
 
-def test_baseline_by_values(spec):
-    assert baseline_of(spec()) == "spread=false"
-    assert baseline_of(spec(baseline="spread=true")) == "spread=true"
-    assert baseline_of(spec(baseline=None)) is None
+def test_references_by_values_and_by_name(spec):
+    above = {"labels.spread": True}
+    assert references_of(spec()) == References("spread=false")
+    assert references_of(spec(baseline="spread=true")) == References("spread=true")
+    assert references_of(spec(baseline=None)) == References()
+    for upper in (above, "spread=true"):
+        assert references_of(spec(upper=upper)) == References("spread=false", "spread=true")
+
+
+def test_references_decide_no_key(spec):
+    keys = {tuple(run.key for run in plan(given)) for given in (
+        spec(), spec(baseline=None), spec(upper="spread=true")
+    )}  # fmt: skip
+    assert len(keys) == 1
+
+
+def test_studies_of_earlier_versions_go_on():
+    """A setting that is new belongs in `plan._LATER`; what a run does is not to change."""
+    runs = {(run.name, run.seed): run for run in plan(read_spec(Path("spread")))}
+    assert runs["spread", 0].key == "de2887befe6b6436"
+    assert runs["cross-entropy", 2].key == "45ce7a01b08f4049"
+
+
+def test_a_younger_setting_counts_once_it_is_set(spec):
+    axes = {"evaluate.clustering": [False, True]}
+    off, on = plan(spec(axes=axes, baseline=None, seeds=1))
+    assert off.key == plan(spec(axes={"train.lr": [off.config.train.lr]}, baseline=None))[0].key
+    assert on.key != off.key
 
 
 def test_values_as_text():

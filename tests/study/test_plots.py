@@ -8,6 +8,7 @@ import pytest
 from graphrise.evaluate.figure import BASELINE_COLOUR, INK, PALETTE
 from graphrise.study.curves import Curve
 from graphrise.study.effects import Effect, EffectPanel
+from graphrise.study.plan import References
 from graphrise.study.plots import MOST_LINES, curves_plot, effect_plot
 from graphrise.study.stats import paired
 
@@ -35,9 +36,10 @@ def drawn(svg):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_plots(theme):
     rows = panel(effect("a", 0.1, 0.12), effect("a, shuffled", 0.01, -0.01, control=True))
+    lines = [curve("a"), curve("plain")]
     for svg in (
         effect_plot(rows, theme),
-        curves_plot([curve("a"), curve("plain")], "passes", "split=val", "plain", theme),
+        curves_plot(lines, "passes", "split=val", References("plain"), theme),
     ):
         text = drawn(svg)
         assert INK[theme].lower() in text
@@ -66,6 +68,10 @@ def test_lines_beyond_the_most_are_faint(theme, more):
     curves = [curve(f"run {n}") for n in range(MOST_LINES + more)]
     text = drawn(curves_plot(curves, "passes", "split=val", theme=theme))
     assert (FAINT[theme] in text) == (more > 0)
+    with_baseline = [*curves, curve("plain")]
+    text = drawn(curves_plot(with_baseline, "passes", "split=val", References("plain"), theme))
+    assert (FAINT[theme] in text) == (more > 0)
+    assert all(colour.lower() in text for colour in PALETTE)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import yaml
 from graphrise.config import GraphConfig, RunConfig
 from graphrise.errors import ConfigError
 from graphrise.recipes import RECIPES
-from graphrise.study.plan import baseline_of, plan
+from graphrise.study.plan import plan, references_of
 from graphrise.study.settings import with_settings
 from graphrise.study.spec import builtin_studies, read_spec, spec_of
 
@@ -42,6 +42,7 @@ def test_read_from_a_file(yaml_file, colours):
         ({"set": {"train.seed": 1}}, "train.seed is what `seeds` sets"),
         ({"recipe": "none"}, "recipe must be of"),
         ({"test": "query"}, "not of the form column=value"),
+        ({"baseline": None, "upper": "spread=true"}, "upper needs a baseline"),
     ],
 )
 def test_errors_name_the_file_and_the_key(yaml_file, changed, message):
@@ -90,7 +91,7 @@ def test_the_readmes_study_can_be_planned():
     (text,) = re.findall(r"```yaml\n(name: .*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
     spec = spec_of(yaml.safe_load(text))
     assert len(plan(spec)) == 6 * len(spec.seeds)
-    assert baseline_of(spec) == "alpha=0, spread=false"
+    assert references_of(spec).baseline == "alpha=0, spread=false"
 
 
 def test_settings_are_read_by_their_type():

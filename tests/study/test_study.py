@@ -61,6 +61,9 @@ def test_end_to_end(yaml_file, spec, undisturbed, tmp_path, capsys):
     assert all(0 <= c["recall@1"] <= 1 for c in curves)
     costs = pq.read_table(out / "cost.parquet").to_pylist()
     assert all(c["passes"] >= 24 and c["seconds"] > 0 and c["peak_mib"] > 0 for c in costs)
+    setup = {c["run"]: c["setup_seconds"] for c in costs}
+    assert setup["spread=false"] == 0
+    assert setup["spread=true"] > 0
     # Again: nothing is left to do, and the tables are the same.
     kept = [p.stat().st_mtime_ns for p in sorted((out / "runs").glob("*/run.json"))]
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -5,12 +5,15 @@ import pytest
 
 from graphrise.errors import DataError
 from graphrise.evaluate.format import NOTHING
-from graphrise.study.plan import plan
+from graphrise.study.gap import Gap, gap_closed
+from graphrise.study.markdown import to_markdown
+from graphrise.study.plan import References, plan
 from graphrise.study.progress import progress_of, time_left
 from graphrise.study.rows import axis_column, write_rows
 from graphrise.study.storage import Try
 from graphrise.study.summary import summary
-from graphrise.study.table import chance, header, to_latex, to_markdown
+from graphrise.study.table import chance, closed, score_table
+from graphrise.study.tabular import latex
 
 BASE, OTHER = "spread=false", "spread=true"
 
@@ -33,8 +36,12 @@ def tries(runs, result):
     }  # fmt: skip
 
 
+def written(found):
+    return to_markdown(found, score_table(found), None)
+
+
 def test_the_summary(runs, tries):
-    found = summary("small", runs, tries, BASE)
+    found = summary("small", runs, tries, References(BASE))
     base, other = found.rows
     assert (base.run, base.seeds, base.difference) == (BASE, 3, None)
     assert base.test.mean == pytest.approx(0.52)
@@ -46,7 +53,7 @@ def test_the_summary(runs, tries):
 
 
 def test_the_markdown_table(runs, tries):
-    text = to_markdown(summary("small", runs, tries, BASE))
+    text = written(summary("small", runs, tries, References(BASE)))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines[0].startswith("| run | split=val, % | split=query (test), % | difference, points")
     dashes = " | ".join([NOTHING] * 4)
@@ -59,7 +66,7 @@ def test_the_markdown_table(runs, tries):
 
 
 def test_the_latex_table(runs, tries):
-    text = to_latex(summary("small", runs, tries, BASE))
+    text = latex(score_table(summary("small", runs, tries, References(BASE))))
     assert r"\begin{tabular}{lrrrrrrrrr}" in text
     assert r"52.0 $\pm$ 2.0" in text
     assert r"split=val, \%" in text
@@ -70,26 +77,92 @@ def test_the_latex_table(runs, tries):
 
 
 def test_without_baseline_nothing_is_compared(runs, tries):
-    found = summary("small", runs, tries, None)
-    assert "difference, points" not in header(found)
-    assert "p-values" not in to_markdown(found)
+    found = summary("small", runs, tries, References())
+    assert "difference, points" not in score_table(found).header
+    assert "p-values" not in written(found)
+
+
+@pytest.fixture
+def three(spec, result):
+    """A baseline, a run and an upper reference over three seeds, by their test recall."""
+
+    def made(plain, spread, full):
+        runs = plan(spec(axes={"edges.alpha": [0, 1, 2]}, baseline="alpha=0", seeds=3))
+        scores = {"alpha=0": plain, "alpha=1": spread, "alpha=2": full}
+        tries = {
+            (r.name, r.seed): Try(
+                n, "finished", r.key, 1, 1, "", result(test=scores[r.name][r.seed])
+            )
+            for n, r in enumerate(runs)
+        }
+        return runs, tries
+
+    return made
+
+
+def test_the_gap_closed(three):
+    runs, tries = three((0.50, 0.52, 0.54), (0.60, 0.63, 0.63), (0.70, 0.71, 0.75))
+    found = summary("small", runs, tries, References("alpha=0", "alpha=2"))
+    table = score_table(found)
+    column = list(table.header).index("gap closed, %")
+    assert [row[0] for row in table.rows] == ["alpha=0 (baseline)", "alpha=1", "alpha=2 (upper)"]
+    expected = closed(gap_closed((0.60, 0.63, 0.63), (0.50, 0.52, 0.54), (0.70, 0.71, 0.75)))
+    assert [row[column] for row in table.rows] == [NOTHING, expected, NOTHING]
+    assert expected.startswith("50 (")
+    text = written(found)
+    assert "from 'alpha=0' to 'alpha=2' (20.0 points)" in text
+    assert "Fieller" in text
+    assert "is wide from 3 seeds" in text
+    assert r"gap closed, \%" in latex(table)
+
+
+@pytest.mark.parametrize(
+    ("upper", "message"),
+    [
+        pytest.param((0.5, 0.49, 0.6), "is not above 0 beyond the noise of 3 seeds", id="noise"),
+        pytest.param(None, "they have no finished seed in common", id="missing"),
+    ],
+)
+def test_no_gap_no_share_of_it(three, upper, message):
+    runs, tries = three((0.50, 0.52, 0.54), (0.60, 0.63, 0.63), upper or (0.7, 0.7, 0.7))
+    if upper is None:
+        for seed in range(3):
+            tries["alpha=2", seed] = Try(9, "waiting", "", 0, 1, "", {})
+    found = summary("small", runs, tries, References("alpha=0", "alpha=2"))
+    table = score_table(found)
+    column = list(table.header).index("gap closed, %")
+    assert {row[column] for row in table.rows} == {NOTHING}
+    assert message in " ".join(table.remarks)
+
+
+@pytest.mark.parametrize(
+    ("gap", "text"),
+    [
+        (None, NOTHING),
+        (Gap(3, 0.617, 0.4049, 0.954), "62 (40 to 95)"),
+        (Gap(3, -0.002, -0.5, 0.004), "0 (-50 to 0)"),
+        (Gap(2, 0.5, None, None), "50"),
+    ],
+)
+def test_shares_of_a_gap_as_text(gap, text):
+    assert closed(gap) == text
 
 
 def test_what_is_missing_is_named(runs, tries):
     tries[OTHER, 2] = Try(9, "failed", "", 2, 0, "Traceback\nValueError: no", {})
     tries[BASE, 1] = Try(8, "waiting", "", 0, 1, "", {})
-    found = summary("small", runs, tries, BASE)
+    found = summary("small", runs, tries, References(BASE))
     pair = found.rows[1].difference
     assert pair is not None
     assert pair.seeds == 1  # seed 0 is the only one of both
     assert found.rows[1].seeds == 2
-    text = to_markdown(found)
+    text = written(found)
     assert "4 of 6 trainings are finished" in text
     assert f"{OTHER}, seed 2 (failed: ValueError: no)" in text
     assert f"{BASE}, seed 1 (waiting)" in text
     nothing = {name: Try(0, "waiting", "", 0, 1, "", {}) for name in tries}
     with pytest.raises(DataError, match="no run is finished"):
-        summary("small", runs, nothing, BASE)
+        summary("small", runs, nothing, References(BASE))
 
 
 def test_the_rows(runs, tries, tmp_path):
