@@ -1,13 +1,15 @@
 """What the README shows runs."""
 
-import json
 import re
 import shlex
+import statistics
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from graphrise.cli import main
+from graphrise.study.gap import gap_closed
 
 VERBS = ["build-graph", "graph-info", "pack", "train", "evaluate", "embed"]
 ROOT = Path(__file__).parents[1]
@@ -76,12 +78,65 @@ def test_the_export(finished, tmp_path, monkeypatch):
         assert (tmp_path / "encoder" / name).is_file()
 
 
-def test_the_table_is_what_was_measured():
-    text = (ROOT / "benchmarks" / "results" / "train-emoji-48px.jsonl").read_text()
-    rows = [json.loads(line) for line in text.splitlines()]
-    fluent = {r["variant"]: r for r in rows if r["metric"] == "recall@1 vendor=fluent"}
-    assert len(fluent) == 8
-    for row in fluent.values():
-        assert f"| {row['mean']:.1f} ± {row['sd']:.1f} |" in README
-    ratio = fluent["spread labels"]["mean"] / fluent["cross-entropy"]["mean"]
-    assert f"reach {ratio:.1f}x the recall" in README
+ROWS = {
+    "cross-entropy on given labels": ("labels", "cross-entropy"),
+    "+ edge term (the paper's)": ("neighbours", "pairs"),
+    "+ edge term to a bank": ("neighbours", "bank"),
+    "the same on shuffled edges": ("neighbours", "bank, shuffled edges"),
+    "clicked queries as labels": ("labels", "queries"),
+    "the same, rare queries": ("labels", "queries, idf-weighted"),
+    "**labels spread over": ("labels", "spread"),
+    "labels spread over a shuffled": ("labels", "spread, shuffled graph"),
+    "all three vendors labelled": ("labels", "all labelled"),
+}
+"""Rows of the first table, and the study and run that each is of."""
+
+
+def scores(study):
+    """Values by run, query set and metric, in the order of seeds."""
+    file = ROOT / "benchmarks" / "results" / f"study-{study}" / "runs.parquet"
+    found = {}
+    for row in sorted(pq.read_table(file).to_pylist(), key=lambda row: row["seed"]):
+        name = row["run"], row["query_set"].removeprefix("vendor="), row["metric"]
+        found.setdefault(name, []).append(row["value"])
+    return found
+
+
+def cell(values):
+    shown = [100 * value for value in values]
+    return f"{statistics.mean(shown):.1f} ± {statistics.stdev(shown):.1f}"
+
+
+def test_the_table_is_what_the_studies_measured():
+    found = {study: scores(study) for study in ("labels", "neighbours", "noise")}
+    references = [
+        found["labels"][n, "fluent", "recall@1"] for n in ("cross-entropy", "all labelled")
+    ]
+    for title, (study, run) in ROWS.items():
+        of = found[study]
+        (line,) = [line for line in README.splitlines() if line.startswith(f"| {title}")]
+        _, _, fluent, closed, facebook, triplets, _, _ = (part.strip() for part in line.split("|"))
+        assert fluent == cell(of[run, "fluent", "recall@1"])
+        assert facebook == cell(of[run, "facebook", "recall@1"])
+        assert triplets == cell(of[run, "fluent", "triplets"])
+        gap = gap_closed(of[run, "fluent", "recall@1"], *references)
+        assert gap is not None
+        interval = f" ({100 * gap.low:.0f} to {100 * gap.high:.0f})"
+        assert closed == f"{100 * gap.closed:.0f}" + (interval if gap.closed not in (0, 1) else "")
+    noisy = [
+        cell(v)
+        for (run, where, metric), v in found["noise"].items()
+        if (where, metric) == ("fluent", "recall@1") and run != "cross-entropy"
+    ]
+    means = sorted(float(one.split()[0]) for one in noisy)
+    half = len(means) // 2
+    low, high, *controls = means[half], means[-1], means[0], means[half - 1]
+    assert f"{low} to {high}, controls {controls[0]} to {controls[1]}" in README
+
+
+@pytest.mark.parametrize("share", ["1/2", "1/4", "1/8"])
+def test_fewer_labels_are_as_measured(share):
+    of = scores("labels")
+    plain, spread = (of[f"{share} labelled{end}", "fluent", "recall@1"] for end in ("", ", spread"))
+    text = " ".join(README.split())
+    assert re.search(rf"{re.escape(cell(spread))} \({re.escape(cell(plain))}( without)?\)", text)
