@@ -179,7 +179,8 @@ class _Case:
             if not self._due(process, share, draw.uniform(0, latest)):
                 break  # on a machine of uneven speed it may be done: nothing is left to be killed
             before, after = self.ended(), time.perf_counter() - start
-            strike(process, what, draw)
+            if not strike(process, what, draw):
+                break
             if what != WORKER:
                 process.wait()
             found.append(Kill(what, after, before, self.ended()))

@@ -27,27 +27,33 @@ BLOWS = (
 """By turns."""
 
 
-def strike(process: subprocess.Popen[bytes], what: str, draw: random.Random) -> None:
+def strike(process: subprocess.Popen[bytes], what: str, draw: random.Random) -> bool:
     """Kill a study, or a part of it.
 
     Args:
         process: Its main process.
         what: Of `BLOWS`. A worker is waited for, if there is none yet.
         draw: Which worker.
+
+    Returns:
+        False if it had ended before.
     """
+    if process.poll() is not None:
+        return False
     if what == ALL:
         for pid in [process.pid, *below(process.pid)]:
             _kill(pid, signal.SIGKILL)
-        return
+        return True
     if what != WORKER:
         _kill(process.pid, _TO_MAIN[what])
-        return
+        return True
     while process.poll() is None:
         workers = [pid for pid in below(process.pid) if "spawn_main" in _command(pid)]
         if workers:
             _kill(draw.choice(workers), signal.SIGKILL)
-            return
+            return True
         time.sleep(0.02)
+    return False
 
 
 def below(process: int) -> list[int]:

@@ -3,7 +3,8 @@
 Every run is a process of its own, so that peak memory is its own, one at a time; the seeds come in
 turn. What differs between two rows is the loss and the batches that it needs, and where the name
 says so the labels: given ones (one drawing of each emoji) or those spread over the graph. Peers'
-settings were chosen on the validation vendor (`--sweep`), graphrise's long before (LOG.md).
+settings are the first of each in `peers_ways.TRIED` until a sweep (`--sweep`, on the validation
+vendor) has chosen others; graphrise's were chosen long before (LOG.md).
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def sweep(out: Path, passes: int, only: Sequence[str] = ()) -> list[Row]:
             scores.append(-1.0 if missing else recall(way.config.evaluate.queries[0])(found))
         shown = ", ".join("missing" if score < 0 else f"{score:.1f}" for score in scores)
         best = max(range(len(scores)), key=scores.__getitem__)
-        lines.append(f"    {json.dumps(way.name)}: {best},  # facebook: {shown}")
+        entry = f"{json.dumps(way.name)}: {best}," if scores[best] >= 0 else f"# {way.name}:"
+        lines.append(f"    {entry}  # facebook: {shown}")
     print("CHOSEN: dict[str, int] = {", *lines, "}", sep="\n")
     return rows
 

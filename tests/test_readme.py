@@ -10,6 +10,7 @@ import pytest
 
 from graphrise.cli import main
 from graphrise.study.gap import gap_closed
+from graphrise.study.stats import paired
 
 VERBS = ["build-graph", "graph-info", "pack", "train", "evaluate", "embed"]
 ROOT = Path(__file__).parents[1]
@@ -107,31 +108,52 @@ def cell(values):
     return f"{statistics.mean(shown):.1f} ± {statistics.stdev(shown):.1f}"
 
 
+def times(study):
+    """Mean training time by run, over cross-entropy's."""
+    file = ROOT / "benchmarks" / "results" / f"study-{study}" / "cost.parquet"
+    found = {}
+    for row in pq.read_table(file).to_pylist():
+        found.setdefault(row["run"], []).append(row["seconds"])
+    base = statistics.mean(found["cross-entropy"])
+    return {run: statistics.mean(of) / base for run, of in found.items()}
+
+
 def test_the_table_is_what_the_studies_measured():
-    found = {study: scores(study) for study in ("labels", "neighbours", "noise")}
-    references = [
-        found["labels"][n, "fluent", "recall@1"] for n in ("cross-entropy", "all labelled")
-    ]
+    found = {study: scores(study) for study in ("labels", "neighbours")}
+    base, upper = (
+        found["labels"][name, "fluent", "recall@1"] for name in ("cross-entropy", "all labelled")
+    )
     for title, (study, run) in ROWS.items():
         of = found[study]
         (line,) = [line for line in README.splitlines() if line.startswith(f"| {title}")]
-        _, _, fluent, closed, facebook, triplets, _, _ = (part.strip() for part in line.split("|"))
+        _, _, fluent, closed, facebook, triplets, time, _ = map(str.strip, line.split("|"))
         assert fluent == cell(of[run, "fluent", "recall@1"])
         assert facebook == cell(of[run, "facebook", "recall@1"])
         assert triplets == cell(of[run, "fluent", "triplets"])
-        gap = gap_closed(of[run, "fluent", "recall@1"], *references)
+        assert time == f"{times(study)[run]:.2f}x"
+        gap = gap_closed(of[run, "fluent", "recall@1"], base, upper)
         assert gap is not None
+        assert gap.low is not None
+        assert gap.high is not None
         interval = f" ({100 * gap.low:.0f} to {100 * gap.high:.0f})"
         assert closed == f"{100 * gap.closed:.0f}" + (interval if gap.closed not in (0, 1) else "")
+    spread = found["labels"]["spread", "fluent", "recall@1"]
+    assert f"That is {sum(spread) / sum(base):.1f}x" in README
+    assert f"p = {paired(spread, base).p_t:.3f}, uncorrected" in README
+    ratios = [times(study)["spread"] for study in ("labels", "neighbours", "noise", "spread")]
+    assert f"({min(ratios):.2f} to {max(ratios):.2f} times cross-entropy's" in README
+
+
+def test_the_noise_is_as_measured():
     noisy = [
-        cell(v)
-        for (run, where, metric), v in found["noise"].items()
+        statistics.mean(values) * 100
+        for (run, where, metric), values in scores("noise").items()
         if (where, metric) == ("fluent", "recall@1") and run != "cross-entropy"
     ]
-    means = sorted(float(one.split()[0]) for one in noisy)
-    half = len(means) // 2
-    low, high, *controls = means[half], means[-1], means[0], means[half - 1]
-    assert f"{low} to {high}, controls {controls[0]} to {controls[1]}" in README
+    noisy.sort()
+    controls, rest = noisy[: len(noisy) // 2], noisy[len(noisy) // 2 :]
+    said = f"{rest[0]:.1f} to {rest[-1]:.1f}, controls {controls[0]:.1f} to {controls[-1]:.1f}"
+    assert said in README
 
 
 @pytest.mark.parametrize("share", ["1/2", "1/4", "1/8"])

@@ -26,7 +26,10 @@ def evaluate_parser() -> ArgumentParser:
     parser.add_argument(
         "--levels", nargs="+", help="columns of coarser classes, finest first: triplets by level"
     )
-    parser.add_argument("--group", help="column of coarser classes: recall@1 by group")
+    parser.add_argument(
+        "--group",
+        help="column of coarser classes: recall@1 by group, and negatives of triplets share it",
+    )
     parser.add_argument(
         "--clustering", action="store_true", help="also NMI and AMI of k-means against labels"
     )

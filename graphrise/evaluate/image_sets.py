@@ -98,7 +98,8 @@ class ImageSets:
         With all query sets also that of the triplets of a file, if `config` names one: `TRIPLETS`,
         a score without neighbours. With `details` every score of a query set has its `detail`,
         whose metrics and counts are among its own: what a report of one run shows beyond the scores
-        that runs are compared by, for some hundredths of the time.
+        that runs are compared by, for some hundredths of the time of a
+        large gallery's search.
         """
         gallery = self.embedded(encoder, self.config.gallery)
         found = {}

@@ -28,7 +28,7 @@ def nearest(
     """
     if own is None:
         return knn(queries, gallery, k, "cosine")
-    if len(own) != len(queries) or own.min() < 0 or own.max() >= len(gallery):
+    if len(own) != len(queries) or not len(own) or own.min() < 0 or own.max() >= len(gallery):
         raise DataError(f"own must hold a gallery row for each of the {len(queries)} queries")
     if np.array_equal(own, np.arange(len(gallery))):
         return knn(gallery, gallery, k, "cosine", exclude_self=True)

@@ -50,13 +50,14 @@ class Encoder(HubMixin, nn.Module):
         # Statistics of the pretrained weights; without weights there is nothing to match.
         self.mean: tuple[float, ...] = () if config.takes_features else (0.5, 0.5, 0.5)
         self.std: tuple[float, ...] = self.mean
-        if config.pretrained or config.weights:
+        if (config.pretrained or config.weights) and not config.takes_features:
             data = resolve_data_config({}, model=self.backbone)
             self.mean, self.std = tuple(data["mean"]), tuple(data["std"])
         if config.weights:
             file = Path(config.weights).expanduser()
             load_backbone(self.backbone, file)
-            self.mean, self.std = pixel_statistics(file) or (self.mean, self.std)
+            if not config.takes_features:
+                self.mean, self.std = pixel_statistics(file) or (self.mean, self.std)
         if config.checkpointing:
             _checkpoint(self.backbone, config.name)
         # Some models widen the pooled features further (MobileNetV3, VGG).

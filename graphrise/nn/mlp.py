@@ -12,8 +12,9 @@ from graphrise.config.base import require
 class MLP(nn.Module):
     """Blocks of linear layer, batch normalisation, ReLU and dropout, as in OGB's baselines.
 
-    Batch normalisation of the input comes first: features are standardised by the columns' mean and
-    deviation over the training images, whose running values are saved with the weights.
+    Batch normalisation of the input comes first: features are standardised by their columns' mean
+    and deviation in the batch, and later by running values of these, which are saved with the
+    weights.
 
     Attributes:
         num_features: Width of the output, `hidden`.

@@ -159,6 +159,8 @@ def report(
     texts = {"table.md": to_markdown(found, scores, times), "table.tex": latex(scores)}
     if times is not None:
         texts["table-time.tex"] = latex(times)
+    else:
+        (out / "table-time.tex").unlink(missing_ok=True)  # of an earlier call
     for name, text in texts.items():
         with whole_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -28,6 +28,7 @@ class TimedRow:
         passes: Encoder passes by then, mean over seeds; None without a probe until then.
         ended: Seeds whose training had ended by then.
         seeds: How many are in common.
+        probed: How many of them had been probed by then.
         validation: recall@1 then, 0..1, over the seeds that were probed until then.
         gap: Share of the validation gap between the references, all at that time; None for these
             two, and where there is no such gap.
@@ -39,6 +40,7 @@ class TimedRow:
     passes: float | None
     ended: int
     seeds: int
+    probed: int
     validation: Spread | None
     gap: Gap | None
 
@@ -134,6 +136,7 @@ def equal_time(
             passes=spread(passes).mean if passes else None,
             ended=sum(one.seconds <= ends[seed] for seed, one in of.items()),
             seeds=len(of),
+            probed=len(values),
             validation=spread(values) if values else None,
             gap=gap_of(scores, name, references),
         )

@@ -36,7 +36,7 @@ def _header(found: EqualTime) -> list[str]:
 
 
 def _cells(found: EqualTime, row: TimedRow) -> list[str]:
-    probed = [_passes(row), fmt.percent(row.validation)]
+    probed = [_passes(row), _validation(row)]
     return [
         named(row.run, found.references),
         fmt.NOTHING if row.setup is None else fmt.duration(row.setup),
@@ -48,6 +48,13 @@ def _cells(found: EqualTime, row: TimedRow) -> list[str]:
 
 def _has_gap(found: EqualTime) -> bool:
     return found.validation is not None and found.references.upper is not None
+
+
+def _validation(row: TimedRow) -> str:
+    """The score, and of how many seeds where some had not been probed yet."""
+    if row.validation is None or row.probed == row.seeds:
+        return fmt.percent(row.validation)
+    return f"{fmt.percent(row.validation)} ({row.probed} of {row.seeds} seeds)"
 
 
 def _passes(row: TimedRow) -> str:

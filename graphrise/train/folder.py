@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import importlib.metadata
 import json
@@ -69,7 +70,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def forget_peak() -> None:
-    """Let `peak_mib` count from here on; only Linux can, elsewhere it goes on as it was."""
+    """Let `peak_mib` count from here on; only Linux can, elsewhere it goes on as it was.
+
+    What the allocator keeps of freed memory (`allocator.keep_memory`) goes back first: it counts
+    again when it is used again.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

@@ -67,9 +67,8 @@ def train(
     graph's vocabulary, in `labels/` (`nn.heads.open_table`); the encoder that a probe liked best in
     `best/`; soft labels of the last refreshes in `spread/` (`ops.sparse_rows.open_rows`).
 
-    `checkpoint/last.ckpt` is the end of training, as Lightning writes it; the folders `step-N`
-    beside it are what an interrupted run goes on from. SIGTERM and Ctrl-C end training after the
-    present step and one more of them.
+    `checkpoint/last.ckpt` is the end of training, the folders `step-N` beside it are what an
+    interrupted run goes on from. SIGTERM and Ctrl-C end training after the present step.
 
     Args:
         dataset: Dataset folder.
@@ -79,9 +78,8 @@ def train(
         display: Gets progress; `progress.bars` makes one for a terminal.
         probe: Called with the encoder ten times over the budget; its numbers join the curve.
         overwrite: Remove an earlier run of that name first.
-        resume: Go on with the run in the folder, whose settings (`folder.read_settings`) are to be
-            given: bit for bit as if it had not been interrupted, on CPUs. Of a finished one the
-            result is given.
+        resume: Go on with the folder's run, given its settings (`folder.read_settings`): bit for
+            bit as if it had not been interrupted, on CPUs. Of a finished one give the result.
         graph_folder: Where the graph was opened, kept for resuming; None: `dataset`/graph.
 
     Raises:
@@ -95,8 +93,7 @@ def train(
     config = data.config
     first = rank_zero_only.rank == 0
     if not first:
-        # Weights are made by now, equal on all ranks; dropout is to differ.
-        torch.manual_seed(int(counter_bits(config.train.seed, _STREAM, rank_zero_only.rank) >> 1))
+        _draw_apart(config.train.seed)
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
         prepare(run, config, dataset, graph_folder, overwrite=overwrite)
@@ -108,10 +105,20 @@ def train(
         data.notes += watch.notes
         result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
         if first:
-            save_encoder(module.exported, config.encoder, config.images, run)
-            more = {**watch.totals(), "spread_seconds": data.spread_seconds}
-            write_json(run / "run.json", {**result.__dict__, **more, "versions": versions()})
+            _finish(run, module, result, {**watch.totals(), "spread_seconds": data.spread_seconds})
     return result
+
+
+def _draw_apart(seed: int) -> None:
+    """Let dropout of this rank differ; weights are made by now, equal on all ranks."""
+    torch.manual_seed(int(counter_bits(seed, _STREAM, rank_zero_only.rank) >> 1))
+
+
+def _finish(run: Path, module: GraphRise, result: RunResult, more: dict[str, float]) -> None:
+    """Write the encoder, and `run.json`, which says that the run is finished."""
+    config = module.config
+    save_encoder(module.exported, config.encoder, config.images, run)
+    write_json(run / "run.json", {**result.__dict__, **more, "versions": versions()})
 
 
 def _built(dataset: Path, graph: Graph, config: RunConfig) -> tuple[TrainingData, GraphRise]:

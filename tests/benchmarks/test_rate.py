@@ -1,12 +1,13 @@
 """Case `rate`: the bare loop and its share."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from benchmarks import rate, rate_bare
-from graphrise.config import GraphConfig
+from graphrise.config import GraphConfig, to_dict
 from graphrise.graph.build import build_graph
 
 
@@ -20,10 +21,22 @@ def test_the_bare_loop_counts_images_after_its_warm_up(make, monkeypatch):
 
 def test_the_bare_loop_in_a_process_of_its_own(make, dataset):
     build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
-    for keep in (False, True):
-        images, peak = rate._bare(dataset, make.small_run(), keep, 0.01)
-        assert images > 0
-        assert 100 < peak < 10_000
+    images, peak = rate._bare(dataset, make.small_run(), True, 0.01)
+    assert images > 0
+    assert 100 < peak < 10_000
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_memory_is_kept_if_asked(make, dataset, monkeypatch, capsys, keep):
+    build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
+    told = []
+    monkeypatch.setattr(rate_bare, "keep_memory", lambda: told.append(True))
+    monkeypatch.setattr(rate_bare, "first_to_go", lambda: None)  # this process is not to go first
+    config = to_dict(make.small_run())
+    work = {"dataset": str(dataset), "config": config, "keep": keep, "seconds": 0.01}
+    rate_bare.main(json.dumps(work))
+    assert json.loads(capsys.readouterr().out)["rate"] > 0
+    assert told == [True] * keep
 
 
 def test_rows_name_both_floors(make, dataset, tmp_path, monkeypatch):
