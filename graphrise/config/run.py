@@ -33,8 +33,12 @@ class RunConfig:
     """Control: deal the graph's nodes to images at random, by this seed. None: leave it."""
     shuffle_edges: int | None = None
     """Control: the same for the edge term alone; labels are spread over the graph as it is."""
+    shuffle_share: float = 1.0
+    """Of the images, how many these two deal among themselves: below 1 a graph that is wrong in
+    part."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.shuffle_share <= 1, "shuffle_share must lie in 0..1")
         cosines = self.head.margin == "none" or self.encoder.normalize
         require(cosines, "head.margin needs normalised embeddings: encoder.normalize")
         require(

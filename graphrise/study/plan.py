@@ -20,9 +20,12 @@ from graphrise.study.spec import RunSpec, StudySpec
 _FORMAT = 1
 _DECIDES_NOTHING = ("checkpoint", "watch")
 """Stages of a run that do not change what it scores."""
-_LATER = {"evaluate": {"clustering": False}}
-"""Settings that are younger than the format, by stage, and what was before them: a run that has
-this keeps its key, so that studies of earlier versions go on."""
+_LATER: dict[str, dict[str, Any]] = {
+    "": {"shuffle_share": 1.0},
+    "evaluate": {"clustering": False},
+}
+"""Settings that are younger than the format, by stage ("": of none), and what was before them: a
+run that has this keeps its key, so that studies of earlier versions go on."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +216,9 @@ def _seeded(run: PlannedRun, seed: int, data: dict[str, Any]) -> PlannedRun:
     config = with_seed(run.config, seed)
     settings = {k: v for k, v in to_dict(config).items() if k not in _DECIDES_NOTHING}
     for stage, later in _LATER.items():
-        before = {k for k, v in later.items() if settings[stage].get(k) == v}
-        settings[stage] = {k: v for k, v in settings[stage].items() if k not in before}
+        of = settings[stage] if stage else settings
+        for name in [k for k, v in later.items() if of.get(k) == v]:
+            del of[name]
     key = digest(
         {
             "format": _FORMAT,

@@ -62,8 +62,9 @@ class TrainingData(lightning.LightningDataModule):
         self.config = config = dataclasses.replace(config, encoder=encoder)
         self.notes = _held_note(images)
         if config.shuffle_graph is not None:
-            graph = shuffle_nodes(graph, config.shuffle_graph)
-            self.notes.append("control run: the graph's nodes are dealt to images at random")
+            graph = shuffle_nodes(graph, config.shuffle_graph, config.shuffle_share)
+            some = _some(config)
+            self.notes.append(f"control run: {some}the graph's nodes are dealt to images at random")
         self.graph = self.spread_graph = graph
         labels, self.num_labels = source_labels(graph, config.labels)
         self.given = labels
@@ -78,8 +79,9 @@ class TrainingData(lightning.LightningDataModule):
                 f"labels spread over the graph: {before:,} -> {after:,} labelled images"
             )
         if config.shuffle_edges is not None:
-            graph = self.graph = shuffle_nodes(graph, config.shuffle_edges)
-            self.notes.append("control run: edges of the edge term lead to images at random")
+            graph = self.graph = shuffle_nodes(graph, config.shuffle_edges, config.shuffle_share)
+            some = _some(config)
+            self.notes.append(f"control run: {some}edges of the edge term lead to images at random")
         if graph.num_edges == 0:
             self.notes.append("the graph has no edges: training is cross-entropy only")
         self.relabel(labels)
@@ -143,6 +145,12 @@ class TrainingData(lightning.LightningDataModule):
             return None
         augment = trainer.lightning_module.augment
         return augment if isinstance(augment, Augment) else None
+
+
+def _some(config: RunConfig) -> str:
+    """How many of the nodes a shuffle deals; nothing of all."""
+    share = config.shuffle_share
+    return "" if share == 1 else f"at {100 * share:g} % of the nodes, "
 
 
 def _held_note(images: ImageTable) -> list[str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from graphrise.graph.shuffle import shuffle_nodes
 
@@ -48,3 +49,31 @@ def test_follows_the_seed(make):
     assert pairs(shuffle_nodes(graph, 1)) == pairs(shuffle_nodes(graph, 1))
     assert len({tuple(sorted(pairs(shuffle_nodes(graph, s)).items())) for s in range(10)}) > 5
     assert shuffle_nodes(make.made_graph(3, []), 0).num_edges == 0
+
+
+def ring(make, count):
+    return make.made_graph(count, [(u, (u + 1) % count, 1 + u) for u in range(count)])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_share_of_the_nodes_is_dealt_among_themselves(make, share):
+    graph = ring(make, 200)
+    before, after = pairs(graph), pairs(shuffle_nodes(graph, 4, share))
+    assert sorted(after.values()) == sorted(before.values())
+    assert all(after[v, u] == w for (u, v), w in after.items())
+    # Weights tell edges apart: an end that is another node now was dealt.
+    moved = {}
+    for place, edges in ((0, before), (1, after)):
+        for (u, v), w in edges.items():
+            if u < v or (u, v) == (199, 0):
+                moved.setdefault(w, [set(), set()])[place] |= {u, v}
+    dealt = set().union(*(a ^ b for a, b in moved.values()))
+    assert 0.7 * share * 200 < len(dealt) <= round(share * 200)
+    kept = sum(a == b for a, b in moved.values()) / 200
+    assert abs(kept - (1 - share) ** 2) < 0.12
+
+
+def test_a_share_of_none_and_of_all(make):
+    graph = ring(make, 30)
+    assert pairs(shuffle_nodes(graph, 2, 0.0)) == pairs(graph)
+    assert pairs(shuffle_nodes(graph, 2, 1.0)) == pairs(shuffle_nodes(graph, 2))

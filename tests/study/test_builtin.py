@@ -70,7 +70,11 @@ def test_heads_of_given_and_of_spread_labels(runs_of):
 def test_each_noise_has_a_log_and_a_graph_of_its_own(runs_of, tmp_path):
     runs = runs_of("noise")
     base = runs["cross-entropy"]
-    spread = [run for name, run in runs.items() if name.startswith("spread") and "shuf" not in name]
+    spread = [
+        run
+        for name, run in runs.items()
+        if name.startswith("spread") and run.config.shuffle_graph is None
+    ]
     simulators = [emoji_of(run).simulator for run in spread]
     assert base.source == runs["spread"].source
     assert len(set(simulators)) == len({run.source for run in spread}) == len(spread) == 8
@@ -80,6 +84,11 @@ def test_each_noise_has_a_log_and_a_graph_of_its_own(runs_of, tmp_path):
     assert {s.click_other for s in simulators} == {0, 0.03, 0.1, 0.3, 0.6}
     assert {s.intruders * s.click_intruder for s in simulators} == {0, 0.005, 0.3, 1}
     assert [s.drop_unique_keywords for s in simulators].count(False) == 1
+    wrong = [run for run in runs.values() if run.config.shuffle_share < 1]
+    assert [run.config.shuffle_share for run in wrong] == [0.1, 0.3, 0.5]
+    for run in wrong:
+        assert run.config.shuffle_graph == 0
+        assert run.source == runs["spread"].source
     # The pictures and their labels are the same.
     assert {(emoji_of(r).labelled, emoji_of(r).labelled_share) for r in spread} == {(("apple",), 1)}
 

@@ -62,6 +62,14 @@ def test_a_shuffled_graph_is_shuffled_by_the_seed(spec):
     assert [r.config.shuffle_edges for r in runs] == [None, 3]
 
 
+def test_a_graph_wrong_in_part_is_another_run_and_one_wrong_in_whole_the_one_it_was(spec):
+    axes = {"shuffle_graph": [0], "shuffle_share": [0.2, 1.0]}
+    part, whole = plan(spec(axes=axes, baseline=None, seeds=[3]))
+    before = plan(spec(axes={"shuffle_graph": [0]}, baseline=None, seeds=[3]))[0]
+    assert (part.config.shuffle_graph, part.config.shuffle_share) == (3, 0.2)
+    assert whole.key == before.key != part.key
+
+
 def test_graphs_are_shared_by_runs_of_the_same_settings(spec, tmp_path):
     runs = plan(spec(axes={"graph.coclick.top_k": [2, 8]}, baseline=None))
     folders = [r.source.graph_folder(tmp_path) for r in runs]
