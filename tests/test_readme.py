@@ -145,15 +145,22 @@ def test_the_table_is_what_the_studies_measured():
 
 
 def test_the_noise_is_as_measured():
-    noisy = [
-        statistics.mean(values) * 100
+    of = {
+        run: values
         for (run, where, metric), values in scores("noise").items()
         if (where, metric) == ("fluent", "recall@1") and run != "cross-entropy"
-    ]
-    noisy.sort()
-    controls, rest = noisy[: len(noisy) // 2], noisy[len(noisy) // 2 :]
-    said = f"{rest[0]:.1f} to {rest[-1]:.1f}, controls {controls[0]:.1f} to {controls[-1]:.1f}"
-    assert said in README
+    }
+    wrong = [cell(values) for run, values in of.items() if run.endswith(" of images wrong")]
+    controls = sorted(statistics.mean(v) for run, v in of.items() if "shuffled" in run)
+    clicks = sorted(
+        statistics.mean(v)
+        for run, v in of.items()
+        if "images wrong" not in run and "shuffled" not in run
+    )
+    assert (len(wrong), len(controls), len(clicks)) == (3, 8, 8)
+    said = f"{100 * clicks[0]:.1f} to {100 * clicks[-1]:.1f}, controls"
+    assert f"{said} {100 * controls[0]:.1f} to {100 * controls[-1]:.1f}" in README
+    assert "{}, {} and {}".format(*wrong) in README
 
 
 @pytest.mark.parametrize("share", ["1/2", "1/4", "1/8"])
