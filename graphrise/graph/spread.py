@@ -40,8 +40,7 @@ def spread_labels(
     """Mix every node's labels with its neighbours' and sharpen.
 
     A step is `q'_v ~ (own q_v + sum_u w_uv q_u)^s`: a scatter aggregation of sparse rows (DESIGN
-    section 2; ours, beyond the paper), node block by node block. Nodes without labels in reach stay
-    unlabelled.
+    section 2; ours, beyond the paper), by blocks. Nodes without labels in reach stay unlabelled.
 
     Args:
         graph: The similarity graph; weights are used as they are.
@@ -49,8 +48,8 @@ def spread_labels(
         power: Exponent s, above 0; above 1 sharpens.
         top: Labels kept per node, at least 1; among equals the lowest ids.
         steps: Times it is done; 0 gives the labels as they are.
-        own: Weight of a node's own labels, at least 0. With 0 a labelled node none of whose
-            neighbours has a label loses its own, unless clamped.
+        own: Weight of a node's own labels, at least 0. With 0 a labelled node without a labelled
+            neighbour loses its own, unless clamped.
         kinds: Names of the kinds of edges used; None: all.
         clamp: After every step the nodes of `labels` get back what they were given, as in label
             propagation (Zhu and Ghahramani, CMU-CALD-02-107).

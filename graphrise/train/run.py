@@ -92,8 +92,7 @@ def train(
     data, module = _built(dataset, graph, config)
     config = data.config
     first = rank_zero_only.rank == 0
-    if not first:
-        _draw_apart(config.train.seed)
+    _draw_apart(config.train.seed)
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
         prepare(run, config, dataset, graph_folder, overwrite=overwrite)
@@ -110,8 +109,9 @@ def train(
 
 
 def _draw_apart(seed: int) -> None:
-    """Let dropout of this rank differ; weights are made by now, equal on all ranks."""
-    torch.manual_seed(int(counter_bits(seed, _STREAM, rank_zero_only.rank) >> 1))
+    """Let dropout of other ranks than the first differ; weights are made by now, equal on all."""
+    if rank_zero_only.rank:
+        torch.manual_seed(int(counter_bits(seed, _STREAM, rank_zero_only.rank) >> 1))
 
 
 def _finish(run: Path, module: GraphRise, result: RunResult, more: dict[str, float]) -> None:
