@@ -3,8 +3,7 @@
 Every run is a process of its own, so that peak memory is its own, one at a time; the seeds come in
 turn. What differs between two rows is the loss and the batches that it needs, and where the name
 says so the labels: given ones (one drawing of each emoji) or those spread over the graph. Peers'
-settings are the first of each in `peers_ways.TRIED` until a sweep (`--sweep`, on the validation
-vendor) has chosen others; graphrise's were chosen long before (LOG.md).
+settings were chosen on the validation vendor (`--sweep`), graphrise's long before (LOG.md).
 """
 
 from __future__ import annotations
