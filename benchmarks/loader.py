@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks import loader_rate, loader_step
+from benchmarks import loader_augment, loader_rate, loader_step
 from benchmarks.photos import photos
 from benchmarks.rows import Row
 from graphrise.config import EdgeConfig, EncoderConfig, ImageConfig, RunConfig, TrainConfig
@@ -27,7 +27,7 @@ from graphrise.graph.convert.from_edges import graph_from_edges, named_labels
 from graphrise.graph.store import Graph, open_graph, save_graph
 from graphrise.images.pack import pack
 
-PARTS = ("rate", "step")
+PARTS = ("rate", "augment", "step")
 IMAGES = 4096
 SIDES = (256, 171)
 SMALL = 32
@@ -41,7 +41,9 @@ def run(out: Path, only: Sequence[str], repetitions: int) -> list[Row]:
         only: Parts to run.
         repetitions: Timed repetitions of every way, interleaved.
     """
-    rows: list[Row] = []
+    rows = loader_augment.run(repetitions) if "augment" in only else []
+    if not {"rate", "step"} & set(only):
+        return rows
     packed = {side: _dataset(out / f"photos-{side}", side) for side in SIDES}
     if "rate" in only:
         for side, dataset in packed.items():

@@ -1,8 +1,9 @@
 """Part `step` of case `loader`: training steps a second, fed by the loader or by one kept batch.
 
-The same module takes the same steps (augmentation, encoder, head, edge term, backward, AdamW) in a
-plain loop, a stretch with the loader and a stretch with one fixed batch in turn. Where the loader
-costs the encoder nothing the two are equal.
+The same module takes the same steps (encoder, head, edge term, backward, AdamW; augmentation too
+where no core is left on which the loader augments ahead, as in `train`) in a plain loop, a stretch
+with the loader and a stretch with one fixed batch in turn. Where the loader costs the encoder
+nothing the two are equal.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ import torch
 
 from graphrise.config import RunConfig
 from graphrise.graph.store import Graph
+from graphrise.loader.augment import Augment
 from graphrise.loader.batch import TrainingLoader
-from graphrise.train.data import TrainingData
+from graphrise.train.data import TrainingData, core_is_left
 from graphrise.train.module import GraphRise
 from graphrise.train.run import bank_of
 from graphrise.train.trainer import precision_of
@@ -37,7 +38,10 @@ class Steps:
         self._half = precision_of(config) == "bf16-mixed"
         if config.images.cache_mib:
             data.reader.read(torch.arange(graph.num_nodes))  # as after the first epoch
-        self.batches = endless(data.train_dataloader())
+        # As `train` does, where a core is left for it.
+        augment = self._module.augment if core_is_left() else None
+        assert augment is None or isinstance(augment, Augment)
+        self.batches = endless(data.loader(augment))
 
     def step(self, batch: Any) -> int:
         """Forward, backward, update; the images encoded."""

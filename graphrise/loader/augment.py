@@ -13,6 +13,7 @@ from graphrise.config import ImageConfig
 from graphrise.errors import ConfigError
 from graphrise.loader.crop import centre_crop, centre_windows, into_windows, random_windows
 from graphrise.loader.rand_augment import rand_augment
+from graphrise.ops.backend import choose
 from graphrise.ops.counter_random import counter_uniform
 
 DRAWS = 24
@@ -44,6 +45,7 @@ class Augment(nn.Module):
         """Keep strengths and the encoder's normalisation (per channel, on the 0..1 scale)."""
         super().__init__()
         self.config = config
+        self._constants = tuple(np.array(of, dtype=np.float32) for of in (mean, std))
         self.register_buffer("mean", _row(mean, config.size), persistent=False)
         self.register_buffer("std", _row(std, config.size), persistent=False)
 
@@ -72,10 +74,20 @@ class Augment(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             if draws is None or len(images) == 0:
                 x = _unit(centre_crop(images, size))
+            elif self._looped(images):
+                from graphrise.loader.augment_loop import augmented
+
+                return augmented(images, draws, self.config, *self._constants)
             else:
                 x = self._augmented(images, draws)
             x = _channels_last(x)
             return x.sub_(self.mean).div_(self.std)
+
+    def _looped(self, images: Tensor) -> bool:
+        """Whether a compiled loop does it; its results differ from torch's by rounding."""
+        if self.config.rand_augment:
+            return False
+        return choose("augment", self.mean, ("numba", "torch")) == "numba" and not images.is_cuda
 
     def _augmented(self, images: Tensor, draws: Tensor) -> Tensor:
         c = self.config

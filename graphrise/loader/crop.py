@@ -10,13 +10,13 @@ from torch import Tensor
 
 def centre_crop(images: Tensor, size: int) -> Tensor:
     """The central square of `[B, 3, S, S]` images, a view `[B, 3, size, size]`."""
-    first = _first(images.size(-1), size)
+    first = first_of(images.size(-1), size)
     return images[..., first : first + size, first : first + size]
 
 
 def centre_windows(count: int, side: int, size: int, device: torch.device) -> Tensor:
     """What `centre_crop` cuts out of pictures of side `side`, as windows (see `into_windows`)."""
-    first = float(_first(side, size))
+    first = float(first_of(side, size))
     window = torch.tensor([first, first, size, size], dtype=torch.float32)
     return window.to(device, non_blocking=True).expand(count, 4)
 
@@ -67,6 +67,7 @@ def into_windows(theta: Tensor, windows: Tensor, side: int) -> Tensor:
     return moved
 
 
-def _first(side: int, size: int) -> int:
+def first_of(side: int, size: int) -> int:
+    """Where the central square of `size` pixels begins in a side of `side`."""
     # Rounded as torchvision and timm do, so that weights of theirs see the same pixels.
     return round((side - size) / 2)

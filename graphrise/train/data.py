@@ -114,6 +114,14 @@ class TrainingData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Loader over this rank's part of the labelled images, and neighbours if they count."""
+        return self.loader(self._augment())
+
+    def loader(self, augment: Augment | None) -> TrainingLoader:
+        """That loader.
+
+        Args:
+            augment: What augments ahead of the encoder; None: left to the encoder's side.
+        """
         images, (rank, ranks) = self.config.images, world()
         return TrainingLoader(
             without_edges(self.graph),
@@ -124,7 +132,7 @@ class TrainingData(lightning.LightningDataModule):
             workers=images.workers,
             prefetch=images.prefetch,
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
-            augment=self._augment(),
+            augment=augment,
         )
 
     def transfer_batch_to_device(self, batch: Data, device: torch.device, number: int) -> Data:
@@ -141,10 +149,14 @@ class TrainingData(lightning.LightningDataModule):
         trainer = self.trainer
         if trainer is None or trainer.strategy.root_device.type != "cpu":
             return None
-        if torch.get_num_threads() * trainer.num_devices >= (os.cpu_count() or 1):
-            return None
         augment = trainer.lightning_module.augment
-        return augment if isinstance(augment, Augment) else None
+        spare = core_is_left(trainer.num_devices)
+        return augment if isinstance(augment, Augment) and spare else None
+
+
+def core_is_left(processes: int = 1) -> bool:
+    """Whether the machine has more cores than encoders on CPUs have threads."""
+    return torch.get_num_threads() * processes < (os.cpu_count() or 1)
 
 
 def _some(config: RunConfig) -> str:

@@ -103,6 +103,22 @@ def test_a_rate_counts_every_picture_of_a_pass(out, monkeypatch):
     assert loader_rate._bare(data, 1) == 5
 
 
+def test_augmentation(tmp_path, capsys):
+    rows = loader.run(tmp_path, ["augment"], 1)
+    assert [row.variant for row in rows] == [
+        f"augment, {side} px: {way}"
+        for side in (32, 48, 224)
+        for way in ("torch's operations", "compiled loop")
+    ]
+    for row in rows:
+        sound(row, "ms")
+        assert row.baseline == "torch's operations"
+    worst = [float(line.split()[-3]) for line in capsys.readouterr().out.splitlines()]
+    assert len(worst) == 3
+    assert all(0 < one < 2e-3 for one in worst)
+    assert not any(tmp_path.iterdir())
+
+
 def test_steps(out, monkeypatch, capsys):
     ways = loader._trainings(out, out)
     assert [(name, steps) for name, _, _, steps in ways] == [

@@ -32,6 +32,11 @@ ALL: dict[str, Any] = FULL | {
 }
 
 
+@pytest.fixture(params=["torch", "numba"], autouse=True)
+def backend(request, monkeypatch):
+    monkeypatch.setenv("GRAPHRISE_BACKEND", request.param)
+
+
 def pictures(count=6, size=16):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)

@@ -100,6 +100,21 @@ def test_all_labels_sampled_is_the_full_softmax(sampler, rule, smoothing):
     assert head.table.touched.tolist() == list(range(LABELS))
 
 
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_all_labels_is_the_full_softmax(corrected, smoothing):
+    # Whatever is sampled: what the batch has is known, and counts once.
+    head = PartialFC(table_of(), 1, smoothing=smoothing)
+    if corrected:
+        head = SampledSoftmax(table_of(), LogUniform(LABELS, 3), smoothing=smoothing)
+    index = torch.arange(LABELS).flip(0)
+    given = drawn(LABELS, DIM, seed=1), torch.arange(LABELS), index, torch.ones_like(index) * 1.0
+    found = gradients(head, *given)
+    want = full_gradients(head.table, LogitRule(), *given, smoothing)
+    for got, true in zip(found, want, strict=True):
+        torch.testing.assert_close(got, true, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("rule", ["linear", "temperature", "cosine"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_agrees_with_the_full_head(rule, smoothing):
@@ -132,9 +147,14 @@ def loop(head, z, row, index, weight, step):
         score = {k: head.rule.own(logits[image, k]).item() for k in own}
         z_sum = sum(math.exp(s) for s in score.values())
         spread = sum(score.values())
-        for k in sample.index.tolist():
+        others = sample.index.tolist()
+        if not sample.of_batch:
+            known = set(index.tolist())
+            others = [*known, *(k for k in others if k not in known)]
+        for k in others:
             if k not in own:
-                times = 1 if uncorrected else 1 / sample.expected(torch.tensor([k])).item()
+                exact = uncorrected or (k in index and not sample.of_batch)
+                times = 1 if exact else 1 / sample.expected(torch.tensor([k])).item()
                 z_sum += times * math.exp(logits[image, k])
                 spread += times * logits[image, k].item()
         hard = math.log(z_sum) - sum(w * score[k] for k, w in own.items())
