@@ -10,7 +10,6 @@ import torch
 
 from graphrise.errors import ConfigError, DataError, GraphriseError
 from graphrise.evaluate.embed import embed
-from graphrise.graph.label_source import source_labels
 from graphrise.graph.store import open_graph
 from graphrise.images.dataset import open_images
 from graphrise.images.readers import reader_of
@@ -47,14 +46,13 @@ def classified(
             f"{run}: was trained on labels {config.labels.source!r}; classes are `given`"
         )
     graph = open_graph(read_settings(run)[2])
-    labels, count = source_labels(graph, config.labels)
     images, store = open_images(dataset or trained_on)
     column = images.column(label)
     rows = np.array([r for r in images.select(where) if column[r] is not None], dtype=np.int64)
     if rows.size == 0:
         raise DataError(f"{images.folder / 'images.parquet'}: no image with {where} has a {label}")
     encoder, shown = load_encoder(run)
-    head = load_head(run, config, count, labels)
+    head = load_head(run, config, graph)
     vectors = embed(encoder, reader_of(store, rows, shown.canvas, cache_mib=0), shown)
     parts = torch.from_numpy(vectors).split(_BLOCK)
     top = torch.cat([head.top_labels(part, 1)[1] for part in parts]).numpy()

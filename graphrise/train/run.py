@@ -40,6 +40,7 @@ from graphrise.train.module import GraphRise
 from graphrise.train.progress import Budget, Display, Keep, Probe
 from graphrise.train.quiet import quiet_lightning
 from graphrise.train.spreading import SpreadRefresh
+from graphrise.train.trained_on import check_graph, note_graph
 from graphrise.train.trainer import precision_of, trainer_of
 from graphrise.train.watch import Watch
 
@@ -83,12 +84,15 @@ def train(
         graph_folder: Where the graph was opened, kept for resuming; None: `dataset`/graph.
 
     Raises:
-        DataError: `run` exists, another process trains it, or data and graph do not fit.
+        DataError: `run` exists, another process trains it, data and graph do not fit, or the graph
+            is not the one that the run to go on with was trained on.
         Stopped: A signal ended training; a checkpoint is written.
         KeyboardInterrupt: Ctrl-C did; a checkpoint is written, after the first at least.
     """
     if resume and finished(run):
         return read_run(run)[2]
+    if resume:
+        check_graph(run, graph, config.labels.source)
     data, module = _built(dataset, graph, config)
     config = data.config
     first = rank_zero_only.rank == 0
@@ -96,6 +100,7 @@ def train(
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
         prepare(run, config, dataset, graph_folder, overwrite=overwrite)
+        note_graph(run, graph, config.labels.source)
     with sole_writer(run) if first else nullcontext():
         module.bank_of = partial(bank_of, config, graph.num_nodes, run)
         budget = Budget(display, probe if first else None, _best(run, config))

@@ -8,14 +8,16 @@ import torch
 
 from graphrise.config import RunConfig
 from graphrise.errors import DataError
-from graphrise.graph.ragged import Ragged
+from graphrise.graph.label_source import source_labels
+from graphrise.graph.store import Graph
 from graphrise.nn.heads import FullSoftmax, LabelHead, refill_table
 from graphrise.train.label_head import label_head
+from graphrise.train.trained_on import check_graph
 
 _PREFIX = "head."
 
 
-def load_head(run: Path, config: RunConfig, num_labels: int, labels: Ragged) -> LabelHead:
+def load_head(run: Path, config: RunConfig, graph: Graph) -> LabelHead:
     """Read the head that a run was trained with, for `top_labels`; tensors alone are unpickled.
 
     It is the head of the last step. The exported encoder of a run with `train.ema` is an average.
@@ -23,12 +25,14 @@ def load_head(run: Path, config: RunConfig, num_labels: int, labels: Ragged) -> 
     Args:
         run: Finished run folder.
         config: Its settings.
-        num_labels: C, of the graph that it was trained on.
-        labels: Soft labels by node, as `label_head` wants them.
+        graph: With the labels that it was trained on.
 
     Raises:
-        DataError: The checkpoint or the label table is missing or damaged, or has not C labels.
+        DataError: The checkpoint or the label table is missing or damaged, or is of other labels
+            than the graph's.
     """
+    check_graph(run, graph, config.labels.source, labels_only=True)
+    labels, num_labels = source_labels(graph, config.labels)
     head = label_head(config, num_labels, labels)
     if not isinstance(head, FullSoftmax):
         refill_table(head.table, run / "labels")
