@@ -83,6 +83,6 @@ def _heads(recipe: RunConfig) -> list[Variant]:
     found = []
     for spread, prefix, names in ((False, "", list(SAMPLED)), (True, SPREAD, SAMPLED_SPREAD)):
         found.append(one(FULL[spread], "softmax over all 1,396 labels", spread, kind="full"))
-        what = "own labels and a sample of the others"
+        what = "own labels and a sample"
         found += [one(prefix + name, what, spread, **SAMPLED[name]) for name in names]
     return found

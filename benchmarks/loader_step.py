@@ -25,7 +25,7 @@ def run(
     name: str, dataset: Path, graph: Graph, config: RunConfig, steps: int, repetitions: int
 ) -> list[Row]:
     """Time `repetitions` stretches of `steps` steps with either, after an epoch's warm-up."""
-    ours = Steps(dataset, graph, config)
+    ours = Steps(dataset, graph, config, ahead=True)
     kept = next(ours.batches)
     for _ in range(3):
         ours.step(kept)

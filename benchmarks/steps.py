@@ -11,9 +11,8 @@ import torch
 
 from graphrise.config import RunConfig
 from graphrise.graph.store import Graph
-from graphrise.loader.augment import Augment
 from graphrise.loader.batch import TrainingLoader
-from graphrise.train.data import TrainingData, core_is_left
+from graphrise.train.data import TrainingData, augment_ahead
 from graphrise.train.module import GraphRise
 from graphrise.train.run import bank_of
 from graphrise.train.trainer import precision_of
@@ -26,8 +25,18 @@ class Steps:
         batches: Batches of epoch after epoch.
     """
 
-    def __init__(self, dataset: Path, graph: Graph, config: RunConfig) -> None:
-        """Build all that a run builds; pictures that may be cached are."""
+    def __init__(
+        self, dataset: Path, graph: Graph, config: RunConfig, *, ahead: bool = False
+    ) -> None:
+        """Build all that a run builds; pictures that may be cached are.
+
+        Args:
+            dataset: Dataset folder.
+            graph: Its graph.
+            config: The run.
+            ahead: Whether the loader augments ahead where a core is left for it, as `train` does;
+                else every step does.
+        """
         torch.set_num_threads(config.train.threads or os.cpu_count() or 1)
         data = TrainingData(dataset, graph, config)
         torch.manual_seed(config.train.seed)
@@ -38,9 +47,7 @@ class Steps:
         self._half = precision_of(config) == "bf16-mixed"
         if config.images.cache_mib:
             data.reader.read(torch.arange(graph.num_nodes))  # as after the first epoch
-        # As `train` does, where a core is left for it.
-        augment = self._module.augment if core_is_left() else None
-        assert augment is None or isinstance(augment, Augment)
+        augment = augment_ahead(self._module) if ahead else None
         self.batches = endless(data.loader(augment))
 
     def step(self, batch: Any) -> int:

@@ -45,7 +45,6 @@ class Augment(nn.Module):
         """Keep strengths and the encoder's normalisation (per channel, on the 0..1 scale)."""
         super().__init__()
         self.config = config
-        self._constants = tuple(np.array(of, dtype=np.float32) for of in (mean, std))
         self.register_buffer("mean", _row(mean, config.size), persistent=False)
         self.register_buffer("std", _row(std, config.size), persistent=False)
 
@@ -61,9 +60,16 @@ class Augment(nn.Module):
             float32 `[B, 3, size, size]`, channels_last.
 
         Raises:
-            ConfigError: S is neither.
+            ConfigError: S is neither, or another shape is not as above.
         """
         size, canvas = self.config.size, self.config.canvas
+        if images.dim() != 4 or images.size(1) != 3:
+            raise ConfigError(f"pictures must be [B, 3, S, S], got {list(images.shape)}")
+        if draws is not None and draws.shape != (len(images), DRAWS):
+            raise ConfigError(
+                f"draws must be [{len(images)}, {DRAWS}], from augment_draws; got "
+                f"{list(draws.shape)}"
+            )
         height, width = images.shape[2:]
         if height != width or height not in (size, canvas):
             raise ConfigError(
@@ -77,15 +83,17 @@ class Augment(nn.Module):
             elif self._looped(images):
                 from graphrise.loader.augment_loop import augmented
 
-                return augmented(images, draws, self.config, *self._constants)
+                scale = (of[0, :, 0, 0] for of in (self.mean, self.std))
+                return augmented(images, draws, self.config, *scale)
             else:
                 x = self._augmented(images, draws)
             x = _channels_last(x)
             return x.sub_(self.mean).div_(self.std)
 
     def _looped(self, images: Tensor) -> bool:
-        """Whether a compiled loop does it; its results differ from torch's by rounding."""
-        if self.config.rand_augment:
+        """Whether a compiled loop does it, whose results differ from torch's by rounding."""
+        plain = images.dtype == torch.uint8 and not torch.compiler.is_compiling()
+        if self.config.rand_augment or not plain:
             return False
         return choose("augment", self.mean, ("numba", "torch")) == "numba" and not images.is_cuda
 

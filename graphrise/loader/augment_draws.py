@@ -1,6 +1,7 @@
 """What the draws of an image mean on a CPU: where it is sampled, how recoloured, what is erased.
 
-The formulas are `augment.Augment`'s, of one image, in double precision.
+The formulas are `augment.Augment`'s, of one image, in double precision: of random crops a few of a
+hundred thousand are a pixel off those in float32.
 """
 
 from __future__ import annotations
@@ -13,12 +14,25 @@ import numpy as np
 from graphrise.config import ImageConfig
 from graphrise.loader.crop import first_of
 from graphrise.ops.cpu.inlined import inlined
+from graphrise.ops.cpu.jit import compiled
 
 
 class Strengths(NamedTuple):
     """Strengths of an `ImageConfig`, as a compiled loop takes them.
 
-    `first`: where the centred window begins; `low` and `high`: area of a random one, 0 without.
+    Attributes:
+        zoom: Logarithm of the largest zoom.
+        angle: Largest turn in radians.
+        shift: Largest shift, sides of a grid that is 2 wide.
+        flip: Whether half of the pictures are mirrored.
+        first: Where the centred window begins, pixels.
+        low: Smallest area of a random window, share of the picture's; 0: no random window.
+        high: Largest.
+        narrow: Smallest width over height of a random window.
+        wide: Largest.
+        colour: Strength of recolouring.
+        grey: Probability of dropping the colour.
+        erase: Probability of blanking a rectangle.
     """
 
     zoom: float
@@ -30,14 +44,18 @@ class Strengths(NamedTuple):
     high: float
     narrow: float
     wide: float
-    recolours: bool
     colour: float
     grey: float
     erase: float
 
 
 def strengths(config: ImageConfig, side: int) -> Strengths:
-    """Of a config, for pictures of `side` pixels."""
+    """Strengths of a run.
+
+    Args:
+        config: Its settings.
+        side: Of the pictures as they are read, pixels.
+    """
     low, high = config.crop_scale or (0.0, 0.0)
     return Strengths(
         zoom=math.log1p(config.scale),
@@ -49,7 +67,6 @@ def strengths(config: ImageConfig, side: int) -> Strengths:
         high=high,
         narrow=config.crop_ratio[0],
         wide=config.crop_ratio[1],
-        recolours=config.colour > 0 or config.grey > 0,
         colour=config.colour,
         grey=config.grey,
         erase=config.erase,
@@ -57,7 +74,7 @@ def strengths(config: ImageConfig, side: int) -> Strengths:
 
 
 @inlined
-def window(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray) -> None:
+def _window(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray) -> None:
     """Left, top, width and height in pixels: the centre, or `crop.random_windows` of a draw."""
     into[0], into[1], into[2], into[3] = by.first, by.first, size, size
     if by.low > 0:
@@ -72,14 +89,14 @@ def window(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray)
 
 
 @inlined
-def placing(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray) -> None:
+def _placing(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray) -> None:
     """The affine map `[2, 3]`, in rows, from the encoder's grid to the picture's."""
     zoom = math.exp((2 * u[0] - 1) * by.zoom)
     angle = (2 * u[1] - 1) * by.angle
     mirror = -1.0 if by.flip and u[4] < np.float32(0.5) else 1.0
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     box = np.empty(4)
-    window(u, by, side, size, box)
+    _window(u, by, side, size, box)
     for axis in range(2):
         share = box[2 + axis] / side
         into[3 * axis] = (cos if axis == 0 else sin) * mirror * share
@@ -89,10 +106,10 @@ def placing(u: np.ndarray, by: Strengths, side: int, size: int, into: np.ndarray
 
 
 @inlined
-def recolouring(u: np.ndarray, by: Strengths, into: np.ndarray) -> None:
+def _recolouring(u: np.ndarray, by: Strengths, into: np.ndarray) -> None:
     """The matrix `[3, 3]`, in rows, and last what share of a channel's mean is added to it."""
     bright, contrast, saturation, turn = [(2 * u[6 + k] - 1) * by.colour for k in range(4)]
-    kept = (1 + saturation) * (0.0 if u[10] < by.grey else 1.0)
+    kept = (1 + saturation) * (0.0 if u[10] < np.float32(by.grey) else 1.0)
     gain = (1 + bright) * (1 + contrast)
     cos, sin = math.cos(turn * math.pi), math.sin(turn * math.pi) * math.sqrt(1 / 3)
     luma = (0.299, 0.587, 0.114)
@@ -112,10 +129,43 @@ def recolouring(u: np.ndarray, by: Strengths, into: np.ndarray) -> None:
 
 
 @inlined
-def hole(u: np.ndarray, by: Strengths, into: np.ndarray) -> bool:
+def _hole(u: np.ndarray, by: Strengths, into: np.ndarray) -> bool:
     """Whether a rectangle is blanked: its first row and column, and its last, in shares."""
     for axis in range(2):
         extent = 0.2 + 0.3 * u[12 + axis]
         into[axis] = u[14 + axis] * (1 - extent)
         into[2 + axis] = into[axis] + extent
-    return u[11] < by.erase
+    return u[11] < np.float32(by.erase)
+
+
+@compiled
+def meanings(
+    draws: np.ndarray,
+    by: Strengths,
+    side: int,
+    size: int,
+    theta: np.ndarray,
+    matrix: np.ndarray,
+    box: np.ndarray,
+) -> None:
+    """Fill in what the draws of each image mean.
+
+    Args:
+        draws: float32 `[B, DRAWS]`.
+        by: Strengths.
+        side: Of the pictures, pixels.
+        size: Of what is made of them.
+        theta: float32 `[B, 6]`, `[2, 3]` in rows: the affine map from the encoder's grid.
+        matrix: float32 `[B, 10]`: `[3, 3]` in rows, and last the share of a channel's mean that is
+            added to it.
+        box: float32 `[B, 4]`: first row and column of the rectangle that is blanked, and its last,
+            in shares of the side; NaN: none is.
+    """
+    one, two, three = np.empty(6), np.empty(10), np.empty(4)
+    for image in range(draws.shape[0]):
+        u = draws[image]
+        _placing(u, by, side, size, one)
+        _recolouring(u, by, two)
+        if not _hole(u, by, three):
+            three[:] = np.nan
+        theta[image], matrix[image], box[image] = one, two, three

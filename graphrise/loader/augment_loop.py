@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphrise.config import ImageConfig
-from graphrise.loader.augment_draws import Strengths, hole, placing, recolouring, strengths
+from graphrise.loader.augment_draws import meanings, strengths
 from graphrise.ops.cpu.inlined import inlined
 from graphrise.ops.cpu.jit import compiled, even_parts, run_parts
 
@@ -116,8 +116,10 @@ def _augment(
     first: int,
     last: int,
     images: np.ndarray,
-    draws: np.ndarray,
-    by: Strengths,
+    theta: np.ndarray,
+    matrix: np.ndarray,
+    box: np.ndarray,
+    recolours: bool,
     mean: np.ndarray,
     std: np.ndarray,
     out: np.ndarray,
@@ -126,26 +128,24 @@ def _augment(
     whole = np.zeros((side * side, 4), dtype=np.float32)
     pixels = np.empty((size * size, 4), dtype=np.float32)
     average = np.empty(4, dtype=np.float32)
-    theta, matrix, box = np.empty(6), np.empty(10), np.empty(4)
     for image in range(first, last):
-        u = draws[image]
-        placing(u, by, side, size, theta)
         _unit(images[image], whole)
-        _sample(whole, side, theta.astype(np.float32), size, pixels)
-        if by.recolours:
-            recolouring(u, by, matrix)
+        _sample(whole, side, theta[image], size, pixels)
+        if recolours:
             _means(pixels, average)
-            _recolour(pixels, matrix.astype(np.float32), average)
-        if hole(u, by, box):
+            _recolour(pixels, matrix[image], average)
+        if not np.isnan(box[image, 0]):
             _means(pixels, average)
-            _erase(pixels, size, box.astype(np.float32), average)
+            _erase(pixels, size, box[image], average)
         _normalise(pixels, mean, std, out[image].reshape(3 * size * size))
 
 
 def augmented(
-    images: Tensor, draws: Tensor, config: ImageConfig, mean: np.ndarray, std: np.ndarray
+    images: Tensor, draws: Tensor, config: ImageConfig, mean: Tensor, std: Tensor
 ) -> Tensor:
     """`Augment` of CPU pictures, without RandAugment, on torch's number of threads.
+
+    Shapes are `Augment`'s to check: a loop reads whatever lies there.
 
     Args:
         images: uint8 `[B, 3, S, S]`.
@@ -157,11 +157,14 @@ def augmented(
     Returns:
         float32 `[B, 3, size, size]`, channels_last.
     """
-    size, count = config.size, len(images)
-    out = torch.empty(count, size, size, 3)
-    rows = images.permute(0, 2, 3, 1).contiguous().numpy()
-    by = strengths(config, images.size(-1))
+    side, size, count = images.size(-1), config.size, len(images)
+    meant = [np.empty((count, width), dtype=np.float32) for width in (6, 10, 4)]
+    meanings(draws.contiguous().numpy(), strengths(config, side), side, size, *meant)
+    out = torch.empty(count, size, size, 3, dtype=torch.float32, device="cpu")
     threads = min(torch.get_num_threads(), max(1, count * size * size // _PIXELS))
     parts = even_parts(np.zeros(count + 1, dtype=np.int64), threads)
-    run_parts(_augment, parts, rows, draws.contiguous().numpy(), by, mean, std, out.numpy())
+    rows = images.permute(0, 2, 3, 1).contiguous().numpy()
+    recolours = config.colour > 0 or config.grey > 0
+    scale = mean.contiguous().numpy(), std.contiguous().numpy()
+    run_parts(_augment, parts, rows, *meant, recolours, *scale, out.numpy())
     return out.permute(0, 3, 1, 2)

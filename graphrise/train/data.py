@@ -142,21 +142,24 @@ class TrainingData(lightning.LightningDataModule):
         return super().transfer_batch_to_device(batch, device, number)
 
     def _augment(self) -> Augment | None:
-        """The module's, if it is trained on the CPU and a core is left for it.
-
-        On cores that the encoder's threads have already, both would be slower.
-        """
         trainer = self.trainer
         if trainer is None or trainer.strategy.root_device.type != "cpu":
             return None
-        augment = trainer.lightning_module.augment
-        spare = core_is_left(trainer.num_devices)
-        return augment if isinstance(augment, Augment) and spare else None
+        return augment_ahead(trainer.lightning_module, trainer.num_devices)
 
 
-def core_is_left(processes: int = 1) -> bool:
-    """Whether the machine has more cores than encoders on CPUs have threads."""
-    return torch.get_num_threads() * processes < (os.cpu_count() or 1)
+def augment_ahead(module: torch.nn.Module, processes: int = 1) -> Augment | None:
+    """What the loader augments by ahead of a module's encoder on the CPU, if a core is left for it.
+
+    On cores that the encoder's threads have already, both would be slower.
+
+    Args:
+        module: `GraphRise`.
+        processes: Of this machine that train, each with torch's number of threads.
+    """
+    spare = torch.get_num_threads() * processes < (os.cpu_count() or 1)
+    augment = getattr(module, "augment", None)
+    return augment if isinstance(augment, Augment) and spare else None
 
 
 def _some(config: RunConfig) -> str:

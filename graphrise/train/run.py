@@ -40,7 +40,7 @@ from graphrise.train.module import GraphRise
 from graphrise.train.progress import Budget, Display, Keep, Probe
 from graphrise.train.quiet import quiet_lightning
 from graphrise.train.spreading import SpreadRefresh
-from graphrise.train.trained_on import check_graph, note_graph
+from graphrise.train.trained_on import check_trained_on, note_graph
 from graphrise.train.trainer import precision_of, trainer_of
 from graphrise.train.watch import Watch
 
@@ -91,8 +91,9 @@ def train(
     """
     if resume and finished(run):
         return read_run(run)[2]
-    if resume:
-        check_graph(run, graph, config.labels.source)
+    begun = resume and latest(run) is not None
+    if begun:
+        check_trained_on(run, graph, config.labels.source)
     data, module = _built(dataset, graph, config)
     config = data.config
     first = rank_zero_only.rank == 0
@@ -100,8 +101,9 @@ def train(
     # Only now: a run that cannot be built leaves no folder and removes none.
     if not resume and first:
         prepare(run, config, dataset, graph_folder, overwrite=overwrite)
-        note_graph(run, graph, config.labels.source)
     with sole_writer(run) if first else nullcontext():
+        if first and not begun:
+            note_graph(run, graph, config.labels.source)
         module.bank_of = partial(bank_of, config, graph.num_nodes, run)
         budget = Budget(display, probe if first else None, _best(run, config))
         watch = Watch(budget)

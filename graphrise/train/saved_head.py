@@ -12,7 +12,7 @@ from graphrise.graph.label_source import source_labels
 from graphrise.graph.store import Graph
 from graphrise.nn.heads import FullSoftmax, LabelHead, refill_table
 from graphrise.train.label_head import label_head
-from graphrise.train.trained_on import check_graph
+from graphrise.train.trained_on import check_trained_on
 
 _PREFIX = "head."
 
@@ -31,7 +31,7 @@ def load_head(run: Path, config: RunConfig, graph: Graph) -> LabelHead:
         DataError: The checkpoint or the label table is missing or damaged, or is of other labels
             than the graph's.
     """
-    check_graph(run, graph, config.labels.source, labels_only=True)
+    check_trained_on(run, graph, config.labels.source, head_only=True)
     labels, num_labels = source_labels(graph, config.labels)
     head = label_head(config, num_labels, labels)
     if not isinstance(head, FullSoftmax):

@@ -183,6 +183,22 @@ def test_no_image(side):
     assert augment(**ALL)(empty).shape == (0, 3, 16, 16)
 
 
+@pytest.mark.parametrize(
+    ("shape", "draws", "message"),
+    [
+        ((2, 1, 16, 16), (2, DRAWS), r"\[B, 3, S, S\], got \[2, 1, 16, 16\]"),
+        ((2, 4, 16, 16), None, r"got \[2, 4, 16, 16\]"),
+        ((3, 16, 16), None, r"got \[3, 16, 16\]"),
+        ((2, 3, 16, 16), (1, DRAWS), rf"draws must be \[2, {DRAWS}\].*got \[1, {DRAWS}\]"),
+        ((2, 3, 16, 16), (2, 8), r"got \[2, 8\]"),
+    ],
+)
+def test_other_shapes(shape, draws, message):
+    x = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(ConfigError, match=message):
+        augment()(x, None if draws is None else torch.zeros(draws))
+
+
 def earlier(x, u, scale, shift, rotate, colour, erase):
     """The augmentation as it was before crops and RandAugment, for `grey` 0 and with `flip`."""
     x = x.to(torch.float32).div_(255)

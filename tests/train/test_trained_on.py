@@ -1,7 +1,6 @@
 """A run goes on, and its head is read, with the graph that it was trained on and no other."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -11,66 +10,73 @@ from graphrise.errors import DataError
 from graphrise.graph.build import build_graph
 from graphrise.train.run import train
 from graphrise.train.saved_head import load_head
-from graphrise.train.trained_on import FILE, check_graph, note_graph
+from graphrise.train.trained_on import FILE, check_trained_on, note_graph
 
 
 @pytest.fixture
 def graph(make):
-    return make.made_graph(
-        4, [(0, 1, 1.0), (1, 2, 1.0)], labels={n: {n % 3: 1.0} for n in range(4)}
-    )
+    pairs = [(0, 1, 1.0), (1, 2, 1.0)]
+    return make.made_graph(4, pairs, labels={n: {n % 3: 1.0} for n in range(4)})
 
 
-def changed(graph, what):
-    """The graph with labels or images in another order, or with an edge less."""
-    if what == "labels given":
-        words = list(reversed(graph.vocabulary["given"]))
-        return dataclasses.replace(graph, vocabulary={"given": words})
-    if what == "images":
-        return dataclasses.replace(graph, image_ids=list(reversed(list(graph.image_ids))))
-    rowptr = graph.rowptr.copy()
-    rowptr[-1] -= 1
-    fewer = (getattr(graph, name)[:-1] for name in ("col", "weight", "kind", "cumulative"))
-    names = ("col", "weight", "kind", "cumulative")
-    return dataclasses.replace(graph, rowptr=rowptr, **dict(zip(names, fewer, strict=True)))
+def moved(graph):
+    """Labels of the same vocabulary on other images."""
+    labels = graph.labels["given"]
+    return {"labels": {"given": dataclasses.replace(labels, index=labels.index[::-1].copy())}}
 
 
-@pytest.mark.parametrize("what", ["labels given", "images", "edges"])
+CHANGES = {
+    "images": lambda g: {"image_ids": list(reversed(list(g.image_ids)))},
+    "edges": lambda g: {"weight": g.weight * 2},
+    r"names of labels \(given\)": lambda g: {
+        "vocabulary": {"given": list(reversed(g.vocabulary["given"]))}
+    },
+    r"labels of images \(given\)": moved,
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
 def test_what_differs_is_named(graph, tmp_path, what):
     note_graph(tmp_path, graph, "given")
-    check_graph(tmp_path, graph, "given")
-    other = changed(graph, what)
-    with pytest.raises(DataError, match=f"trained on a graph of other {what}, or in another order"):
-        check_graph(tmp_path, other, "given")
-    if what == "labels given":
-        with pytest.raises(DataError, match="other labels given, or"):
-            check_graph(tmp_path, other, "given", labels_only=True)
+    check_trained_on(tmp_path, graph, "given")
+    other = dataclasses.replace(graph, **CHANGES[what](graph))
+    message = f"trained on a graph of other {what}, or in another order"
+    with pytest.raises(DataError, match=message):
+        check_trained_on(tmp_path, other, "given")
+    if what.startswith("names"):
+        with pytest.raises(DataError, match=message):
+            check_trained_on(tmp_path, other, "given", head_only=True)
     else:
-        check_graph(tmp_path, other, "given", labels_only=True)
+        check_trained_on(tmp_path, other, "given", head_only=True)
 
 
-def test_a_run_of_before_has_no_note_and_a_damaged_one_says_so(graph, tmp_path):
-    check_graph(tmp_path, graph, "given")
+def test_of_both_sources_the_shares_set_the_order(graph, tmp_path):
+    words, labels = (
+        dict.fromkeys(("given", "queries"), of["given"]) for of in (graph.vocabulary, graph.labels)
+    )
+    both = dataclasses.replace(graph, vocabulary=words, labels=labels)
+    note_graph(tmp_path, both, "both")
+    check_trained_on(tmp_path, both, "both", head_only=True)
+    other = dataclasses.replace(both, labels=both.labels | moved(graph)["labels"])
+    with pytest.raises(DataError, match=r"of other labels of images \(given\), or"):
+        check_trained_on(tmp_path, other, "both", head_only=True)
+
+
+def test_without_the_labels_without_a_note_and_with_a_damaged_one(graph, tmp_path):
+    check_trained_on(tmp_path, graph, "given")
+    note_graph(tmp_path, graph, "given")
+    with pytest.raises(DataError, match="no labels of source 'queries'"):
+        check_trained_on(tmp_path, graph, "queries")
     (tmp_path / FILE).write_text("[1, 2")
     with pytest.raises(DataError, match=r"trained_on.json: damaged"):
-        check_graph(tmp_path, graph, "given")
-
-
-def test_both_sources_are_noted(graph, tmp_path):
-    both = {"given": ["a"], "queries": ["b", "c"]}
-    note_graph(tmp_path, dataclasses.replace(graph, vocabulary=both), "both")
-    assert set(json.loads((tmp_path / FILE).read_text())) == {
-        "images",
-        "labels given",
-        "labels queries",
-        "edges",
-    }
+        check_trained_on(tmp_path, graph, "given")
 
 
 @pytest.mark.parametrize("head", [{"kind": "full"}, {"kind": "sampled", "num_negatives": 2}])
 def test_the_graph_is_built_anew_after_a_run(make, dataset, tmp_path, head):
     graph = build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
-    config, run = make.small_run(head=head), tmp_path / "run"
+    config = make.small_run(head=head, checkpoint={"steps": 1})
+    run = tmp_path / "run"
     train(dataset, graph, run, config, display=make.silent)
     image = torch.zeros(1, config.encoder.dim)
     want = load_head(run, config, graph).top_labels(image, 3)
@@ -82,8 +88,8 @@ def test_the_graph_is_built_anew_after_a_run(make, dataset, tmp_path, head):
     make.save_tables(dataset, rows, make.coloured_log())
     other = build_graph(dataset, dataset / "graph", GraphConfig(), overwrite=True)
     assert len(other.vocabulary["given"]) == len(graph.vocabulary["given"])
-    with pytest.raises(DataError, match="run: was trained on a graph of other labels given"):
+    with pytest.raises(DataError, match="run: was trained on a graph of other names of labels"):
         load_head(run, config, other)
-    with pytest.raises(DataError, match="run: was trained on a graph of other labels given"):
+    with pytest.raises(DataError, match="run: was trained on a graph of other names of labels"):
         train(dataset, other, run, config, display=make.silent, resume=True)
     assert all(map(torch.equal, load_head(run, config, graph).top_labels(image, 3), want))

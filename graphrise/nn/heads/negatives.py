@@ -28,13 +28,10 @@ class Drawn:
         index: int64 `[n]`; repeated if drawn with replacement.
         expected: Gives the expected count of any labels (int64 `[m]` to float64 `[m]`); without
             replacement that is the probability to be in the sample.
-        of_batch: Whether the labels of the batch are part of the sample, by how likely they are to
-            be in a batch; else they are no matter of chance.
     """
 
     index: Tensor
     expected: Callable[[Tensor], Tensor]
-    of_batch: bool = False
 
 
 class Negatives(ABC):
@@ -219,8 +216,7 @@ class InBatch(Negatives):
             raise ConfigError(
                 f"in-batch negatives: label {int(never[0])} is in the batch, but its frequency is 0"
             )
-        index, entries = torch.unique(own).cpu(), own.numel()
-        return Drawn(index, lambda of: self._expected(of, entries), of_batch=True)
+        return Drawn(torch.unique(own).cpu(), lambda of: self._expected(of, own.numel()))
 
     def _expected(self, of: Tensor, entries: int) -> Tensor:
         share = self._share.to(of.device)[of].to(torch.float64)
@@ -246,11 +242,7 @@ class Mixed(Negatives):
         """The union; a label is missing only where it is missing in both."""
         one, other = self._one.draw(step, own), self._other.draw(step, own)
         index = torch.unique(torch.cat((one.index, other.index)))
-        return Drawn(
-            index,
-            lambda of: 1 - (1 - one.expected(of)) * (1 - other.expected(of)),
-            of_batch=one.of_batch or other.of_batch,
-        )
+        return Drawn(index, lambda of: 1 - (1 - one.expected(of)) * (1 - other.expected(of)))
 
 
 def _check(num_labels: int, count: int, replacement: bool) -> None:

@@ -17,9 +17,9 @@ from graphrise.ops.sampled_cross_entropy import sampled_cross_entropy
 class SampledSoftmax(nn.Module):
     """Cross-entropy of ragged soft labels against a softmax over sampled labels (paper section 3).
 
-    Of each image: the labels of the batch, and of all others a sample, shared by the batch, whose
-    logits are corrected by the log of their expected count, so that the softmax's denominator is an
-    unbiased estimate of that over all labels. A label that was sampled too counts once.
+    Of each image: its own labels, and of the others a sample, shared by the batch, whose logits are
+    corrected by the log of their expected count, so that the softmax's denominator is an unbiased
+    estimate of that over all labels. An own label that was sampled too counts once, as its own.
     Only the rows of these labels are read and updated: a step costs the same whatever C is.
 
     Attributes:
@@ -187,17 +187,14 @@ def chosen(drawn: Drawn, index: Tensor, *, corrected: bool) -> tuple[Tensor, Ten
 
     Returns:
         Labels int64 `[R]`, distinct and rising; int64 `[E]`, the place of each entry's among them;
-        float `[R]`, what each stands for as a negative. A label of the batch is known and stands
-        for itself, sampled or not, so that the sum over all labels stays unbiased and varies less;
-        where the sample is of the batch it is a sampled one as others are, or stands for 0.
+        float `[R]`, what each stands for as a negative. Corrected, that is 0 of a label of the
+        batch that was not sampled; else all of the batch's stand for themselves.
     """
     sampled = drawn.index.to(index.device)
     labels, place = torch.unique(torch.cat((index, sampled)), return_inverse=True)
     own, hits = place[: index.numel()], place[index.numel() :]
     count = torch.bincount(hits, minlength=labels.numel()).to(torch.float64)
-    if corrected:
-        count = count / drawn.expected(labels)
-    return labels, own, count if drawn.of_batch else count.index_fill(0, own, 1.0)
+    return labels, own, count / drawn.expected(labels) if corrected else count.index_fill(0, own, 1)
 
 
 @torch.no_grad()

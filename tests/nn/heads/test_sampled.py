@@ -100,13 +100,10 @@ def test_all_labels_sampled_is_the_full_softmax(sampler, rule, smoothing):
     assert head.table.touched.tolist() == list(range(LABELS))
 
 
-@pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_batch_of_all_labels_is_the_full_softmax(corrected, smoothing):
-    # Whatever is sampled: what the batch has is known, and counts once.
+def test_of_a_batch_of_all_labels_partial_fc_is_the_full_softmax(smoothing):
+    # Labels of the batch are negatives of its other images, sampled or not, as in InsightFace's.
     head = PartialFC(table_of(), 1, smoothing=smoothing)
-    if corrected:
-        head = SampledSoftmax(table_of(), LogUniform(LABELS, 3), smoothing=smoothing)
     index = torch.arange(LABELS).flip(0)
     given = drawn(LABELS, DIM, seed=1), torch.arange(LABELS), index, torch.ones_like(index) * 1.0
     found = gradients(head, *given)
@@ -148,13 +145,11 @@ def loop(head, z, row, index, weight, step):
         z_sum = sum(math.exp(s) for s in score.values())
         spread = sum(score.values())
         others = sample.index.tolist()
-        if not sample.of_batch:
-            known = set(index.tolist())
-            others = [*known, *(k for k in others if k not in known)]
+        if uncorrected:
+            others = sorted({*others, *index.tolist()})
         for k in others:
             if k not in own:
-                exact = uncorrected or (k in index and not sample.of_batch)
-                times = 1 if exact else 1 / sample.expected(torch.tensor([k])).item()
+                times = 1 if uncorrected else 1 / sample.expected(torch.tensor([k])).item()
                 z_sum += times * math.exp(logits[image, k])
                 spread += times * logits[image, k].item()
         hard = math.log(z_sum) - sum(w * score[k] for k, w in own.items())

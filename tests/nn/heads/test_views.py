@@ -94,7 +94,7 @@ def by_a_loop(head, z, weight, batch, views, step):
         drawn = head.negatives.draw(step, index)
         expected = drawn.expected(torch.arange(LABELS)) if head._corrected else 1.0
         count = torch.bincount(drawn.index, minlength=LABELS).double() / expected
-        if not drawn.of_batch:
+        if not head._corrected:
             count[index] = 1.0
     losses = []
     for vector, image in zip(z, [*range(images), *views.image.tolist()], strict=True):
