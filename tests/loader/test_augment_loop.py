@@ -108,6 +108,8 @@ def test_rand_augment_is_left_to_torch(monkeypatch):
     assert torch.equal(found, by_torch(monkeypatch, config, images, draws))
 
 
+# Where tests before this one compiled without caches, torch says so.
+@pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled:UserWarning")
 def test_torch_compile_takes_torch(monkeypatch):
     config = ImageConfig(size=16)
     module, draws = Augment(config, MEAN, STD), augment_draws(1, 2, np.arange(5))

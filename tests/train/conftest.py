@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 
+from graphrise.loader.augment import DRAWS
 from graphrise.train.module import GraphRise
 from graphrise.train.quiet import quiet_lightning
 
@@ -26,7 +27,7 @@ class Loop:
         edges = [(i % seeds, i) for i in range(seeds, len(nodes))]
         return Data(
             x=torch.stack(pictures).to(torch.uint8),
-            augment=torch.full((len(nodes), 16), 0.5),
+            augment=torch.full((len(nodes), DRAWS), 0.5),
             n_id=torch.tensor(nodes),
             batch_size=seeds,
             num_others=0,

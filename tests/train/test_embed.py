@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphrise.errors import ConfigError
+from graphrise.loader.augment import DRAWS
 from graphrise.train.module import GraphRise
 
 COUNT = 6
@@ -27,7 +28,7 @@ def batch_of(forward, count=COUNT, size=16):
     x = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
     return Data(
         x=x.contiguous(memory_format=torch.channels_last),
-        augment=torch.full((count, 16), 0.5),
+        augment=torch.full((count, DRAWS), 0.5),
         n_id=torch.arange(count),
         batch_size=min(2, count - forward),
         num_others=0,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
+from graphrise.loader.augment import DRAWS
 from graphrise.nn.heads import FullSoftmax
 from graphrise.train.module import GraphRise
 
@@ -50,7 +51,7 @@ def batch_of(edges, coefficients):
     pictures = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 16, 16)
     return Data(
         x=pictures.contiguous(),
-        augment=torch.full((3, 16), 0.5),
+        augment=torch.full((3, DRAWS), 0.5),
         n_id=torch.tensor([5, 7, 9]),
         batch_size=2,
         num_others=0,
