@@ -1,5 +1,6 @@
 """What the README shows runs."""
 
+import csv
 import re
 import shlex
 import statistics
@@ -142,6 +143,37 @@ def test_the_table_is_what_the_studies_measured():
     assert f"p = {paired(spread, base).p_t:.3f}, uncorrected" in README
     ratios = [times(study)["spread"] for study in ("labels", "neighbours", "noise", "spread")]
     assert f"({min(ratios):.2f} to {max(ratios):.2f} times cross-entropy's" in README
+
+
+PEERS = {
+    "cross-entropy (ours)": ("cross-entropy", "spread labels"),
+    "the same, heaviest label of each image": ("", "spread labels, top label"),
+    "MultiSimilarity, heaviest label": ("MultiSimilarity", "MultiSimilarity, spread labels"),
+    "SupCon, heaviest label": ("SupCon", "SupCon, spread labels"),
+    "ArcFace, heaviest label": ("ArcFace", "ArcFace, spread labels"),
+    "Proxy-Anchor": ("Proxy-Anchor", ""),
+    "Partial FC style, 30 % of the labels a step (ours)": ("Partial FC style, r 0.3 (ours)", ""),
+}
+
+
+def test_peers_are_as_measured():
+    with (ROOT / "benchmarks/results/peers.csv").open(encoding="utf-8") as file:
+        rows = {(row["variant"], row["metric"]): row for row in csv.DictReader(file)}
+
+    def recall(name):
+        if not name:
+            return ""
+        row = rows[name, "recall@1 vendor=fluent"]
+        return f"{float(row['mean']):.1f} ± {float(row['sd']):.1f}"
+
+    lines = [line.strip("| ").split("|") for line in README.splitlines() if line.startswith("|")]
+    shown = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+    for line, (given, spread) in PEERS.items():
+        control = f"{spread}, shuffled graph" if spread else ""
+        rate = float(rows[spread or given, "training throughput"]["ratio"])
+        want = [recall(given), recall(spread), recall(control), f"{rate:.2f}x"]
+        assert shown[line] == want, line
+    assert f"(ours) has {recall('NSL style (ours)')}" in README
 
 
 def test_the_noise_is_as_measured():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from graphrise.config import ImageConfig
 from graphrise.errors import ConfigError
+from graphrise.loader import augment_loop
 from graphrise.loader.augment import Augment, augment_draws
 from graphrise.loader.augment_loop import augmented
 
@@ -69,7 +70,8 @@ def test_ends_of_the_draws():
     torch.testing.assert_close(found, want, rtol=0, atol=2e-4)
 
 
-def test_any_layout_and_any_number_of_threads():
+def test_any_layout_and_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(augment_loop, "_PIXELS", 1 << 12)
     config, threads = ImageConfig(size=64, erase=0.5), torch.get_num_threads()
     images, draws = pictures(40, 64), augment_draws(0, 0, np.arange(40))
     want = augmented(images, draws, config, *CONSTANTS)
