@@ -25,6 +25,8 @@ from graphrise.train.stop import StopSignals
 _LOOK = 0.5
 _REAP_EVERY = 10.0
 """Seconds between two looks, and between two looks for runs whose process ended elsewhere."""
+_KILLED = 5
+"""Workers that a signal may end while they have no run; more, and something is wrong."""
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Crew:
         self._out, self._name, self._trials, self._runs = out, name, trials, runs
         self._by_name = {(r.name, r.seed): r for r in runs}
         self._members: list[_Member] = []
+        self._killed = 0
         self._context = multiprocessing.get_context("spawn")
 
     def work(self, jobs: int) -> None:
@@ -157,10 +160,21 @@ class Crew:
         if code == 0 or asked:
             return
         if member.run is None:
-            raise GraphriseError(f"a worker ended with code {code} while it had no run")
+            self._idle_ended(code)
+            return
         error = f"its process ended with code {code} (out of memory?)"
         run = self._by_name[member.run]
         self._trials.died(run, error)
         bar.console.print(f"{run.name}, seed {run.seed}: {error}", markup=False, highlight=False)
         if self._left():
             self._start()
+
+    def _idle_ended(self, code: int | None) -> None:
+        """A worker that ended between two runs, or before its first: nothing is lost by that."""
+        if not self._left():
+            return
+        # One that ends by itself would do so again; one that was killed perhaps not.
+        self._killed += 1
+        if code is None or code > 0 or self._killed > _KILLED:
+            raise GraphriseError(f"a worker ended with code {code} while it had no run")
+        self._start()
