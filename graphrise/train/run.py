@@ -106,12 +106,19 @@ def train(
             note_graph(run, graph, config.labels.source)
         module.bank_of = partial(bank_of, config, graph.num_nodes, run)
         budget = Budget(display, probe if first else None, _best(run, config))
-        watch = Watch(budget)
-        _fit(run, module, data, watch, budget, latest(run) if resume else None)
-        data.notes += watch.notes
-        result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
-        if first:
-            _finish(run, module, result, {**watch.totals(), "spread_seconds": data.spread_seconds})
+        return _trained(run, data, module, budget, latest(run) if resume else None)
+
+
+def _trained(
+    run: Path, data: TrainingData, module: GraphRise, budget: Budget, checkpoint: Path | None
+) -> RunResult:
+    """Train to the end, and finish the run folder."""
+    watch = Watch(budget)
+    _fit(run, module, data, watch, budget, checkpoint)
+    data.notes += watch.notes
+    result = RunResult(module.passes, budget.seconds, peak_mib(), budget.curve, data.notes)
+    if rank_zero_only.rank == 0:
+        _finish(run, module, result, {**watch.totals(), "spread_seconds": data.spread_seconds})
     return result
 
 
