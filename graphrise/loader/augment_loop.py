@@ -1,8 +1,7 @@
 """Augmentation of pictures on a CPU, all of a batch in one call.
 
-What `augment.Augment` does by some seventy operations of torch, which is what this is held against.
-A thread that makes batches beside the encoder's takes Python's lock at every one of those, and the
-encoder waits for it as often.
+What `augment.Augment` does by some seventy operations of torch, which is what this is held against:
+in half of their time on one thread, and with Python's lock taken once.
 """
 
 from __future__ import annotations
@@ -46,7 +45,9 @@ def _sample(image: np.ndarray, width: int, theta: np.ndarray, side: int, into: n
             along = np.float32(2 * j + 1) / np.float32(side) - one
             x = (theta[0] * along + x_row) * half - np.float32(0.5)
             y = (theta[3] * along + y_row) * half - np.float32(0.5)
-            x, y = min(max(x, zero), last), min(max(y, zero), last)
+            # Written so that NaN is a place inside, too.
+            x, y = x if x > zero else zero, y if y > zero else zero
+            x, y = x if x < last else last, y if y < last else last
             left, top = np.int32(x), np.int32(y)
             at = np.uintp(4 * (top * width + left))
             right = at + np.uintp(4 if left + 1 < width else 0)
@@ -144,13 +145,13 @@ def _augment(
 def augmented(
     images: Tensor, draws: Tensor, config: ImageConfig, mean: Tensor, std: Tensor
 ) -> Tensor:
-    """`Augment` of CPU pictures, without RandAugment, on torch's number of threads.
+    """`Augment` of CPU pictures, without RandAugment, on torch's number of threads at most.
 
     Shapes are `Augment`'s to check: a loop reads whatever lies there.
 
     Args:
         images: uint8 `[B, 3, S, S]`.
-        draws: float32 `[B, DRAWS]`.
+        draws: float32 `[B, DRAWS]`, in [0, 1].
         config: Strengths.
         mean: float32 `[3]`.
         std: float32 `[3]`.

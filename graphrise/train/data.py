@@ -117,7 +117,7 @@ class TrainingData(lightning.LightningDataModule):
         return self.loader(self._augment())
 
     def loader(self, augment: Augment | None) -> TrainingLoader:
-        """That loader.
+        """What `train_dataloader` gives, with the augmentation of the caller's choice.
 
         Args:
             augment: What augments ahead of the encoder; None: left to the encoder's side.

@@ -1,5 +1,8 @@
 """The compiled augmentation against that of torch's operations."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +134,17 @@ def test_whatever_torchs_default_dtype_is():
         torch.set_default_dtype(torch.float32)
     assert torch.equal(found, want)
     assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30, -3.0])
+def test_draws_out_of_range_read_no_other_memory(value):
+    config = ImageConfig(size=16, crop_scale=(0.3, 1.0), erase=0.5)
+    images = torch.full((4, 3, 16, 16), 255, dtype=torch.uint8)
+    draws = torch.full_like(augment_draws(1, 2, np.arange(4)), value)
+    # Whatever is sampled of white pictures is white, unless the recolouring made it something else.
+    off = dataclasses.replace(config, colour=0.0, grey=0.0)
+    for one, allowed in ((config, None), (off, [1.0])):
+        found = augmented(images, draws, one, torch.zeros(3), torch.ones(3))
+        assert found.shape == images.shape
+        if allowed is not None:
+            assert found.unique().tolist() == pytest.approx(allowed)
