@@ -61,12 +61,13 @@ def train(
 ) -> RunResult:
     """Train and fill the run folder.
 
-    The folder gets `config.yaml` (every setting), `metrics.csv`, `tensorboard/`, `checkpoint/`,
-    `encoder.safetensors` with `encoder.json`, and, last, `run.json` (passes, seconds, curve,
-    versions): a folder with `run.json` is a finished run. `trained_on.json` tells the graph. Pictures that could not be read, where
-    that is allowed, are in `bad_images.csv`; label vectors of a sampled head, in the order of the
-    graph's vocabulary, in `labels/` (`nn.heads.open_table`); the encoder that a probe liked best in
-    `best/`; soft labels of the last refreshes in `spread/` (`ops.sparse_rows.open_rows`).
+    The folder gets `config.yaml` (every setting), `trained_on.json` (digests of the graph),
+    `metrics.csv`, `tensorboard/`, `checkpoint/`, `encoder.safetensors` with `encoder.json`, and,
+    last, `run.json` (passes, seconds, curve, versions): a folder with it is a finished run.
+    Pictures that could not be read, where that is allowed, are in `bad_images.csv`; label vectors
+    of a sampled head, in the order of the vocabulary, in `labels/` (`nn.heads.open_table`); the
+    encoder that a probe liked best in `best/`; soft labels of the last refreshes in `spread/`
+    (`ops.sparse_rows.open_rows`).
 
     `checkpoint/last.ckpt` is the end of training, the folders `step-N` beside it are what an
     interrupted run goes on from. SIGTERM and Ctrl-C end training after the present step.
