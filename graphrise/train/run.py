@@ -64,10 +64,9 @@ def train(
     The folder gets `config.yaml` (every setting), `trained_on.json` (digests of the graph),
     `metrics.csv`, `tensorboard/`, `checkpoint/`, `encoder.safetensors` with `encoder.json`, and,
     last, `run.json` (passes, seconds, curve, versions): a folder with it is a finished run.
-    Pictures that could not be read, where that is allowed, are in `bad_images.csv`; label vectors
-    of a sampled head, in the order of the vocabulary, in `labels/` (`nn.heads.open_table`); the
-    encoder that a probe liked best in `best/`; soft labels of the last refreshes in `spread/`
-    (`ops.sparse_rows.open_rows`).
+    Pictures that could not be read are in `bad_images.csv`; label vectors of a sampled head, by the
+    vocabulary, in `labels/` (`nn.heads.open_table`); the encoder that a probe liked best in
+    `best/`; soft labels of the last refreshes in `spread/` (`ops.sparse_rows.open_rows`).
 
     `checkpoint/last.ckpt` is the end of training, the folders `step-N` beside it are what an
     interrupted run goes on from. SIGTERM and Ctrl-C end training after the present step.
