@@ -12,7 +12,7 @@ import torch
 from graphrise.config import RunConfig
 from graphrise.graph.store import Graph
 from graphrise.loader.batch import TrainingLoader
-from graphrise.train.data import TrainingData, augment_ahead
+from graphrise.train.data import TrainingData
 from graphrise.train.module import GraphRise
 from graphrise.train.run import bank_of
 from graphrise.train.trainer import precision_of
@@ -34,8 +34,8 @@ class Steps:
             dataset: Dataset folder.
             graph: Its graph.
             config: The run.
-            ahead: Whether the loader augments ahead where a core is left for it, as `train` does;
-                else every step does.
+            ahead: Whether the loader works and augments ahead where a core is left for it, as that
+                of `train` does; else it always works ahead, and every step augments.
         """
         torch.set_num_threads(config.train.threads or os.cpu_count() or 1)
         data = TrainingData(dataset, graph, config)
@@ -47,8 +47,8 @@ class Steps:
         self._half = precision_of(config) == "bf16-mixed"
         if config.images.cache_mib:
             data.reader.read(torch.arange(graph.num_nodes))  # as after the first epoch
-        augment = augment_ahead(self._module) if ahead else None
-        self.batches = endless(data.loader(augment))
+        loader = data.loader_beside(self._module) if ahead else data.loader()
+        self.batches = endless(loader)
 
     def step(self, batch: Any) -> int:
         """Forward, backward, update; the images encoded."""

@@ -24,7 +24,8 @@ class ImageConfig:
     threads: int | None = None
     """Threads that decode; None: up to 8, and 1 in a worker process."""
     prefetch: int = 2
-    """Batches made ahead while the encoder is at work; 0: none."""
+    """Batches made ahead while the encoder is at work; 0: none. An encoder on a CPU that leaves no
+    core free gets none of pictures that are in memory."""
     on_bad_image: Literal["raise", "skip"] = "raise"
     """A picture that cannot be read ends the run, or counts nothing and is listed in
     bad_images.csv of the run folder."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphrise.ops.cpu.jit import compiled
+from graphrise.ops.cpu.prefetch import fetch
+
 BLOCK_EDGES = 4_000_000
 """Edges worked on at a time: bounds memory to a few hundred MB whatever the graph."""
 FULL = 2**32 - 1
 _CACHED = 1 << 18
 """Edges whose shares are summed at a time: what is made of them stays in the processor's cache."""
-_SHORT = 16
-"""Degree up to which rows are searched without looking at the longest first."""
+_AHEAD = 16
+"""Rows between asking for one's shares and searching them."""
 
 
 def row_blocks(rowptr: np.ndarray, edges: int = BLOCK_EDGES) -> list[tuple[int, int]]:
@@ -72,39 +75,35 @@ def first_above(
 
     Args:
         cumulative: uint32 `[E]`, from `fill_draws`.
-        start: int64 `[B]`, first edge of each row; overwritten.
-        degree: int64 `[B]`, edges of each row; what a row without edges gets means nothing;
-            overwritten.
-        point: uint32 `[B]`, the draws.
+        start: int64 `[B]`, first edge of each row.
+        degree: int64 `[B]`, edges of each row; what a row without edges gets means nothing.
+        point: uint32 `[B, k]`, draws of each row.
 
     Returns:
-        int64 `[B]`, positions in CSR order; the last edge of a row if none before it exceeds.
+        int64 `[B, k]`, positions in CSR order; the last edge of a row if none before it exceeds.
     """
-    # Rows are halved together, as often as the longest needs; the few long ones are cut down first.
-    long = np.flatnonzero(degree > _SHORT)
-    if long.size:
-        first, left = start[long], degree[long]
-        _halve(cumulative, first, left, point[long], _SHORT)
-        start[long], degree[long] = first, left
-    _halve(cumulative, start, degree, point, 1)
-    return start
+    found = np.empty(point.shape, dtype=np.int64)
+    _search(cumulative[None], start, degree, point, found)
+    return found
 
 
-def _halve(
-    cumulative: np.ndarray, start: np.ndarray, left: np.ndarray, point: np.ndarray, until: int
+@compiled
+def _search(
+    cumulative: np.ndarray,
+    start: np.ndarray,
+    degree: np.ndarray,
+    point: np.ndarray,
+    found: np.ndarray,
 ) -> None:
-    """Narrow each row in place to at most `until` edges among which the draw lies."""
-    longest = int(left.max(initial=0))
-    half, probe, value = np.empty_like(left), np.empty_like(left), np.empty_like(point)
-    # Below, one less than the start: the probe, the last edge of the first half, is one addition.
-    start -= 1
-    while longest > until:
-        np.right_shift(left, 1, out=half)
-        np.add(start, half, out=probe)
-        # A row that is done has half 0: it may probe outside, and moves by 0.
-        cumulative.take(probe, mode="clip", out=value)
-        left -= half
-        half *= value <= point
-        start += half
-        longest -= longest >> 1
-    start += 1
+    for row in range(start.size):
+        if row + _AHEAD < start.size:
+            first = start[row + _AHEAD]
+            fetch(cumulative, 0, first, first + degree[row + _AHEAD])
+        for draw in range(point.shape[1]):
+            at, left, value = start[row], degree[row], point[row, draw]
+            while left > 1:
+                half = left >> 1
+                # Added or not, without a branch: which way a draw goes nobody can foresee.
+                at += half * (cumulative[0, at + half - 1] <= value)
+                left -= half
+            found[row, draw] = at

@@ -28,7 +28,10 @@ class ImageReader:
     """Decodes rows of images.parquet to square RGB pictures.
 
     Short side resized (bicubic, antialiased), centre cropped; alpha composited on white, EXIF
-    rotation applied. Decoded pictures are kept while all of `rows` fit in the cache.
+    rotation applied.
+
+    Attributes:
+        cached: Whether decoded pictures are kept, which is so if all of `rows` fit in the cache.
     """
 
     def __init__(
@@ -66,11 +69,11 @@ class ImageReader:
         self._threads = threads
         self._skip = on_bad_image == "skip"
         self._max_pixels = max_pixels
-        self._cached = rows.size * 3 * size * size <= cache_mib * 2**20
+        self.cached = rows.size * 3 * size * size <= cache_mib * 2**20
         self._forget()
 
     def _forget(self) -> None:
-        count = self._rows.size if self._cached else 0
+        count = self._rows.size if self.cached else 0
         # Pages of an empty array cost nothing until a picture is written to them.
         self._cache = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
         self._filled = np.zeros(count, dtype=bool)
@@ -119,7 +122,7 @@ class ImageReader:
         wanted = positions.numpy()
         batch = self._new(wanted.size)
         into = batch.numpy()
-        if self._cached:
+        if self.cached:
             self._fill(wanted)
             np.take(self._cache, wanted, axis=0, out=into, mode="clip")
             bad = self._reasons

@@ -19,7 +19,10 @@ from graphrise.loader.augment import Augment, augment_draws
 from graphrise.loader.base import EdgeSampler, Sample
 from graphrise.loader.order import EvenBatches, Shuffled
 from graphrise.loader.plan import BatchPlan, roles
-from graphrise.loader.prefetch import ahead
+from graphrise.loader.prefetch import ahead, in_rows
+
+_ROW = 4
+"""Batches that are made one after another where no thread makes them ahead."""
 
 
 def without_edges(graph: Graph) -> Data:
@@ -80,14 +83,14 @@ class TrainingLoader(NodeLoader):
             plan: Images of every batch.
             workers: Worker processes; 0 makes batches in this process, whose decoding threads
                 need no other.
-            prefetch: Batches made ahead by a thread of this process; 0: none. With worker
-                processes it is they who work ahead.
+            prefetch: Batches made ahead by a thread of this process; 0: none, they are made a few
+                in a row. With worker processes it is they who work ahead.
             pin_memory: Put batches where a GPU copies from fast.
             augment: What augments for an encoder on the CPU: ahead of it, in the thread that makes
                 the batches, if one does. None: left to whoever gets them, on their device.
         """
         self._reader, self._labels, self._plan = reader, labels, plan
-        self._prefetch, self._augment = prefetch, augment
+        self.prefetch, self.augment = prefetch, augment
         self._start = self._next = 0
         super().__init__(
             data,
@@ -132,16 +135,20 @@ class TrainingLoader(NodeLoader):
         sampler.epoch = self._plan.batches.epoch
         self._plan.first, self._next = self._start, self._start
         self._start = 0
-        threaded = self.num_workers == 0 and self._prefetch > 0
-        source = self._batches
-        for batch in ahead(source, self._prefetch) if threaded else source():
+        if self.num_workers:
+            source = self._batches()
+        elif self.prefetch:
+            source = ahead(self._batches, self.prefetch)
+        else:
+            source = in_rows(self._batches(), _ROW)
+        for batch in source:
             self._next += 1
             yield batch
 
     def _batches(self) -> Iterator[Any]:
         for batch in super().__iter__():
-            if self._augment is not None:
-                batch.augmented = self._augment(batch.x, batch.augment)
+            if self.augment is not None:
+                batch.augmented = self.augment(batch.x, batch.augment)
             yield batch
 
     def collate_fn(self, index: list[int] | Tensor) -> Data:

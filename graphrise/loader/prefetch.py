@@ -1,10 +1,12 @@
-"""Batches made ahead by a thread, so that the encoder does not wait for them."""
+"""Batches made so that the encoder waits little: ahead by a thread, or some in a row."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -64,3 +66,32 @@ def ahead(source: Callable[[], Iterable[T]], depth: int) -> Iterator[T]:
         # Also where the caller stops early: nobody works on for nothing.
         stopped.set()
         thread.join()
+
+
+def in_rows(source: Iterable[T], length: int) -> Iterator[T]:
+    """The same items, `length` of them made one right after another.
+
+    A step of an encoder drives all else out of the processor's cache: what makes a batch in 0.2 ms
+    takes 1 ms after it, and 0.2 ms again right after that.
+
+    Args:
+        source: Iterated over a row at a time.
+        length: At least 1.
+
+    Raises:
+        Exception: Whatever `source` raises, where the item would have been.
+    """
+    items, made, failed = iter(source), deque[T](), None
+    while True:
+        try:
+            for item in islice(items, length):
+                made.append(item)
+        except Exception as error:
+            failed = error
+        last = len(made) < length
+        while made:
+            yield made.popleft()
+        if failed is not None:
+            raise failed
+        if last:
+            return

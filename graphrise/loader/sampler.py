@@ -19,6 +19,7 @@ from graphrise.ops.counter_random import counter_bits
 _STREAM = 1  # keeps neighbour draws apart from other uses of the same seed
 _PLACE_BITS = 20
 _PIECE = 1 << _PLACE_BITS  # seeds sorted together
+_FEW = 1 << 10  # seeds up to which their order matters little
 _BLOCK = 1 << 13  # draws made together: what they read stays in the processor's cache
 
 
@@ -124,10 +125,13 @@ class PairSampler(EdgeSampler):
         state = counter_bits(self.seed, _STREAM, self.epoch, np.arange(self.k))
         if self._cumulative.by_file(seeds.size * self.k):
             return self._draw_few(seeds, state)
-        edge = np.empty(seeds.size * self.k, dtype=np.int64)
-        for first in range(0, seeds.size, _PIECE):
-            last = first + _PIECE
-            self._draw_many(seeds[first:last], state, edge[first * self.k : last * self.k])
+        if seeds.size <= _FEW:
+            edge = self._draw_block(seeds, state).ravel()
+        else:
+            table = np.empty((seeds.size, self.k), dtype=np.int64)
+            for first in range(0, seeds.size, _PIECE):
+                self._draw_many(seeds[first : first + _PIECE], state, table[first : first + _PIECE])
+            edge = table.ravel()
         drawn = np.flatnonzero(edge >= 0)
         row = drawn if self.k == 1 else drawn // self.k
         return row, edge if drawn.size == edge.size else edge[drawn]
@@ -140,12 +144,12 @@ class PairSampler(EdgeSampler):
         shares, first = self._cumulative.array, start
         if self.estimator == "weighted":
             shares, first = self._cumulative.rows(start, degree), np.cumsum(degree) - degree
-        shift = (start - first).repeat(self.k)
         bits = counter_bits(seeds[row][:, None], after=state)
-        return row.repeat(self.k), self._choose(bits, first, degree, shares) + shift
+        edge = self._choose(bits, first, degree, shares) + (start - first)[:, None]
+        return row.repeat(self.k), edge.ravel()
 
     def _draw_many(self, seeds: np.ndarray, state: np.ndarray, edge: np.ndarray) -> None:
-        """Fill the draws of at most _PIECE seeds; those of seeds without edges with -1."""
+        """Fill the draws `[B, k]` of at most _PIECE seeds; those of seeds without edges with -1."""
         # In the order of the graph, so that memory is read nearly in a row: twice as fast for a
         # million seeds. Each seed's place rides in the low bits, which spares a sort of indices.
         keys = seeds << _PLACE_BITS
@@ -154,36 +158,32 @@ class PairSampler(EdgeSampler):
         step = max(1, _BLOCK // self.k)
         for begin in range(0, keys.size, step):
             part = keys[begin : begin + step]
-            node, place = part >> _PLACE_BITS, part & (_PIECE - 1)
-            start = self._rowptr.array.take(node)
-            degree = self._rowptr.array.take(node + 1) - start
-            alone = np.flatnonzero(degree == 0)
-            bits = counter_bits(node[:, None], after=state)
-            drawn = self._choose(bits, start, degree, self._cumulative.array)
-            if self.k > 1:
-                place, alone = (
-                    (x[:, None] * self.k + np.arange(self.k)).ravel() for x in (place, alone)
-                )
-            drawn[alone] = -1
-            edge[place] = drawn
+            edge[part & (_PIECE - 1)] = self._draw_block(part >> _PLACE_BITS, state)
+
+    def _draw_block(self, node: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Draws of a few seeds, int64 `[B, k]`; -1 without edges."""
+        start = self._rowptr.array.take(node)
+        degree = self._rowptr.array.take(node + 1) - start
+        bits = counter_bits(node[:, None], after=state)
+        drawn = self._choose(bits, start, degree, self._cumulative.array)
+        drawn[degree == 0] = -1
+        return drawn
 
     def _choose(
         self, bits: np.ndarray, start: np.ndarray, degree: np.ndarray, cumulative: np.ndarray
     ) -> np.ndarray:
-        """Drawn places in `cumulative`, int64 `[B k]`.
+        """Drawn places in `cumulative`, int64 `[B, k]`.
 
         Args:
             bits: uint64 `[B, k]`, random.
-            start: int64 `[B]`, where each row begins in `cumulative`; used up.
-            degree: int64 `[B]`; used up.
+            start: int64 `[B]`, where each row begins in `cumulative`.
+            degree: int64 `[B]`.
             cumulative: uint32, the rows' running shares.
         """
-        point = (bits.ravel() >> np.uint64(32)).astype(np.uint32)
-        if self.k > 1:
-            start, degree = start.repeat(self.k), degree.repeat(self.k)
+        point = (bits >> np.uint64(32)).astype(np.uint32)
         if self.estimator == "weighted":
             return first_above(cumulative, start, degree, point)
-        return start + (point * degree >> 32)
+        return start[:, None] + (point * degree[:, None] >> 32)
 
     def _rows_of(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First edge and degree of some nodes."""

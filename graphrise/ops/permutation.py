@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphrise.ops.counter_random import counter_bits
+from graphrise.ops.cpu.counter import walk
 
 _ROUNDS = 6
 
@@ -25,20 +26,7 @@ def permuted(place: np.ndarray, length: int, *address: int) -> np.ndarray:
         int64 `[B]` in `[0, length)`; over all places, each value once.
     """
     half = max(1, (max(length - 1, 1).bit_length() + 1) // 2)
-    keys = [counter_bits(*address, r) for r in range(_ROUNDS)]
-    value = _feistel(place.astype(np.uint64), keys, half)
-    outside = np.flatnonzero(value >= length)
-    while outside.size:
-        walked = _feistel(value[outside], keys, half)
-        value[outside] = walked
-        outside = outside[walked >= length]
-    return value.astype(np.int64)
-
-
-def _feistel(value: np.ndarray, keys: list[np.ndarray], half: int) -> np.ndarray:
-    """A bijection on the numbers of `2 half` bits."""
-    bits, mask, drop = np.uint64(half), np.uint64((1 << half) - 1), np.uint64(64 - half)
-    left, right = value >> bits, value & mask
-    for key in keys:
-        left, right = right, left ^ (counter_bits(right, after=key) >> drop)
-    return left << bits | right
+    keys = counter_bits(*address, np.arange(_ROUNDS))
+    place = place.astype(np.uint64)
+    walk(place, keys, half, length, place)
+    return place.astype(np.int64)

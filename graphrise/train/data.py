@@ -21,6 +21,7 @@ from graphrise.graph.shuffle import shuffle_nodes
 from graphrise.graph.spread import respread
 from graphrise.graph.store import Graph
 from graphrise.images.dataset import open_images
+from graphrise.images.reader import ImageReader
 from graphrise.images.readers import reader_of
 from graphrise.loader.augment import Augment
 from graphrise.loader.batch import TrainingLoader, without_edges
@@ -114,13 +115,36 @@ class TrainingData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Loader over this rank's part of the labelled images, and neighbours if they count."""
-        return self.loader(self._augment())
+        trainer = self.trainer
+        if trainer is None or trainer.strategy.root_device.type != "cpu":
+            return self.loader()
+        return self.loader_beside(trainer.lightning_module, trainer.num_devices)
 
-    def loader(self, augment: Augment | None) -> TrainingLoader:
-        """What `train_dataloader` gives, with the augmentation of the caller's choice.
+    def loader_beside(self, module: torch.nn.Module, processes: int = 1) -> TrainingLoader:
+        """The loader that serves an encoder on the CPU best.
+
+        Where a core is left it works ahead there and augments, too. On cores that the encoder's
+        threads have already that would make both slower: pictures in memory are made to batches
+        between the steps. Others are still read ahead, since reading may mean waiting.
+
+        Args:
+            module: `GraphRise`.
+            processes: Of this machine that train, each with torch's number of threads.
+        """
+        if torch.get_num_threads() * processes < (os.cpu_count() or 1):
+            augment = getattr(module, "augment", None)
+            return self.loader(augment if isinstance(augment, Augment) else None)
+        in_memory = isinstance(self.reader, ImageReader) and self.reader.cached
+        return self.loader(prefetch=0 if in_memory else None)
+
+    def loader(
+        self, augment: Augment | None = None, *, prefetch: int | None = None
+    ) -> TrainingLoader:
+        """What `train_dataloader` gives, with settings of the caller's choice.
 
         Args:
             augment: What augments ahead of the encoder; None: left to the encoder's side.
+            prefetch: Batches made ahead; None: as the config says.
         """
         images, (rank, ranks) = self.config.images, world()
         return TrainingLoader(
@@ -130,7 +154,7 @@ class TrainingData(lightning.LightningDataModule):
             self._sampler,
             batch_plan(self.graph, self.labels, self.config, rank=rank, world_size=ranks),
             workers=images.workers,
-            prefetch=images.prefetch,
+            prefetch=images.prefetch if prefetch is None else prefetch,
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
             augment=augment,
         )
@@ -140,26 +164,6 @@ class TrainingData(lightning.LightningDataModule):
         if batch["x"].device == device:
             return batch
         return super().transfer_batch_to_device(batch, device, number)
-
-    def _augment(self) -> Augment | None:
-        trainer = self.trainer
-        if trainer is None or trainer.strategy.root_device.type != "cpu":
-            return None
-        return augment_ahead(trainer.lightning_module, trainer.num_devices)
-
-
-def augment_ahead(module: torch.nn.Module, processes: int = 1) -> Augment | None:
-    """What the loader augments by ahead of a module's encoder on the CPU, if a core is left for it.
-
-    On cores that the encoder's threads have already, both would be slower.
-
-    Args:
-        module: `GraphRise`.
-        processes: Of this machine that train, each with torch's number of threads.
-    """
-    spare = torch.get_num_threads() * processes < (os.cpu_count() or 1)
-    augment = getattr(module, "augment", None)
-    return augment if isinstance(augment, Augment) and spare else None
 
 
 def _some(config: RunConfig) -> str:

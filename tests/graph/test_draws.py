@@ -90,22 +90,25 @@ def test_search_against_plain_python(data, degrees):
     for row in rows:
         row[-1:] = [FULL] * len(row[-1:])
     nodes = [data.draw(st.sampled_from(np.flatnonzero(degrees).tolist())) for _ in range(20)]
-    points = [data.draw(values) for _ in nodes]
+    points = [[data.draw(values), data.draw(values)] for _ in nodes]
     found = first_above(
         np.array([v for row in rows for v in row], dtype=np.uint32),
         rowptr[nodes],
         np.array(degrees)[nodes],
         np.array(points, dtype=np.uint32),
     )
-    for node, point, at in zip(nodes, points, found, strict=True):
-        above = [i for i, v in enumerate(rows[node]) if v > point]
-        assert at == rowptr[node] + (above[0] if above else degrees[node] - 1)
+    assert found.shape == (20, 2)
+    for node, both, places in zip(nodes, points, found, strict=True):
+        for point, at in zip(both, places, strict=True):
+            above = [i for i, v in enumerate(rows[node]) if v > point]
+            assert at == rowptr[node] + (above[0] if above else degrees[node] - 1)
 
 
 def test_rows_without_edges_harm_no_others():
     cumulative = np.array([5, FULL, FULL], dtype=np.uint32)
     start, degree = np.array([0, 0, 2, 3]), np.array([0, 2, 1, 0])
-    found = first_above(cumulative, start, degree, np.array([9, 9, 9, 9], dtype=np.uint32))
-    assert found[1:3].tolist() == [1, 2]
-    nothing = first_above(cumulative[:0], start[:1], degree[:1], np.zeros(1, dtype=np.uint32))
-    assert nothing.size == 1
+    found = first_above(cumulative, start, degree, np.full((4, 1), 9, dtype=np.uint32))
+    assert found[1:3, 0].tolist() == [1, 2]
+    for draws_each in (0, 1, 3):
+        point = np.zeros((1, draws_each), dtype=np.uint32)
+        assert first_above(cumulative[:0], start[:1], degree[:1], point).shape == (1, draws_each)

@@ -1,11 +1,11 @@
-"""Items made ahead by a thread: their order, their errors, and that the thread ends."""
+"""Items made ahead by a thread, or in rows: their order, their errors, when they are made."""
 
 import threading
 from typing import Any
 
 import pytest
 
-from graphrise.loader.prefetch import ahead
+from graphrise.loader.prefetch import ahead, in_rows
 
 
 def helpers():
@@ -94,3 +94,40 @@ def test_breaking_off_ends_the_thread(depth):
             break
     assert helpers() == []
     assert closed == [True]
+
+
+@pytest.mark.parametrize("length", [1, 4, 50])
+@pytest.mark.parametrize("count", [0, 1, 4, 30])
+def test_rows_give_the_same_items(length, count):
+    assert list(in_rows(range(count), length)) == list(range(count))
+
+
+def test_a_row_is_made_at_once_and_no_more():
+    made = []
+
+    def source():
+        for i in range(10):
+            made.append(i)
+            yield i
+
+    items = in_rows(source(), 4)
+    assert made == []
+    for taken, expected in enumerate((4, 4, 4, 4, 8, 8, 8, 8, 10, 10)):
+        assert next(items) == taken
+        assert len(made) == expected
+    assert list(items) == []
+
+
+@pytest.mark.parametrize("before", [0, 1, 4, 6])
+def test_a_rows_error_comes_where_the_item_would_have_been(before):
+    error = Broken("here")
+
+    def source():
+        yield from range(before)
+        raise error
+
+    seen = []
+    with pytest.raises(Broken) as caught:
+        collect(seen, in_rows(source(), 4))
+    assert caught.value is error
+    assert seen == list(range(before))

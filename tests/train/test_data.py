@@ -1,5 +1,7 @@
 """Dataset folder and graph to a loader, and what does not fit together."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from graphrise.errors import DataError
 from graphrise.graph.build import build_graph
 from graphrise.graph.ragged import from_entries
 from graphrise.train.data import TrainingData
+from graphrise.train.module import GraphRise
 
 
 @pytest.fixture
@@ -25,6 +28,24 @@ def test_epochs_and_notes(make, dataset, graph):
     with_edges = TrainingData(dataset, graph, make.small_run(edges={"alpha": 1.0, "neighbors": 2}))
     batches = list(with_edges.train_dataloader())
     assert sum(b.edge_index.size(1) for b in batches) == 6
+
+
+def test_works_ahead_only_where_a_core_is_left(make, dataset, graph, monkeypatch):
+    config = make.small_run()
+    module = GraphRise(config, 3, 3)
+    threads = torch.get_num_threads()
+
+    def chosen(cache_mib, processes):
+        images = dataclasses.replace(config.images, cache_mib=cache_mib, prefetch=3)
+        data = TrainingData(dataset, graph, dataclasses.replace(config, images=images))
+        loader = data.loader_beside(module, processes)
+        return loader.prefetch, loader.augment is not None
+
+    monkeypatch.setattr("os.cpu_count", lambda: 2 * threads)
+    assert chosen(512, 1) == (3, True)
+    # Both processes' encoders have all cores: nothing is made beside them, unless it must be read.
+    assert chosen(512, 2) == (0, False)
+    assert chosen(0, 2) == (3, False)
 
 
 def test_many_pictures_in_memory_say_so(make, dataset, graph, monkeypatch):

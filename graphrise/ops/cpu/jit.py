@@ -31,6 +31,18 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(**options)(loop)
 
 
+def elementwise(signature: str) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function of numbers to one of arrays, which broadcast; kept on disk likewise."""
+
+    def of(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.vectorize([signature], cache=True)(function)
+        except RuntimeError:  # as in `compiled`
+            return numba.vectorize([signature])(function)
+
+    return of
+
+
 def even_parts(rowptr: np.ndarray, parts: int) -> list[tuple[int, int]]:
     """Row ranges with about equally many entries.
 
