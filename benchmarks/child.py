@@ -50,6 +50,11 @@ def answer(module: str, settings: dict[str, Any], need_gib: float) -> dict[str, 
     return Missing(found["missing"]) if "missing" in found else found
 
 
+def reason(error: BaseException) -> str:
+    """An error's kind and the beginning of what it says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+
+
 def available_gib() -> float | None:
     """Memory that a new process can have without swapping; None where the system does not say."""
     meminfo = Path("/proc/meminfo")

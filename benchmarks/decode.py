@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simplejpeg
 import torch
 import torchvision.io
 from PIL import Image
@@ -96,6 +95,8 @@ def _rows(rates: Mapping[str, Sequence[float]], unit: str, baseline: str, size: 
 
 def _bare_decoders(data: list[bytes]) -> dict[str, Act]:
     """Bytes to RGB at full size, as each library gives it."""
+    import simplejpeg
+
     tensors = [torch.from_numpy(np.frombuffer(x, np.uint8).copy()) for x in data]
     rgb = torchvision.io.ImageReadMode.RGB
 
@@ -136,6 +137,8 @@ def _ours(data: list[bytes]) -> dict[str, Act]:
 
 
 def _reduced_or_whole(data: list[bytes]) -> dict[str, Act]:
+    import simplejpeg
+
     out = np.empty((224, 224, 3), dtype=np.uint8)
 
     def whole(number: int) -> None:

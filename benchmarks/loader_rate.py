@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import simplejpeg
-
 from benchmarks.rows import Row
 from graphrise.config import EdgeConfig, ImageConfig, RunConfig, TrainConfig
 from graphrise.graph.store import Graph
@@ -76,6 +74,7 @@ def run(dataset: Path, graph: Graph, side: int, repetitions: int) -> list[Row]:
 
 def _bare(data: list[bytes], threads: int) -> float:
     """Pictures a second, of so many loops side by side over a part of the data each."""
+    import simplejpeg
 
     def loop(part: list[bytes]) -> None:
         for one in part:

@@ -7,17 +7,19 @@ process of its own.
 from __future__ import annotations
 
 import json
-import math
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks.child import Missing, answer, first_to_go, forget_peak, own_peak_mib
+from benchmarks.child import Missing, answer, first_to_go, forget_peak, own_peak_mib, reason
+from benchmarks.ops_trial import COPY, Figures, attempt, freed, looked_at, near, row, timed
 from benchmarks.rows import Row
-from benchmarks.timing import copying, in_turn
+from benchmarks.timing import copying
 from graphrise.ops import reference
 from graphrise.ops.edge_distance import edge_distance
 from graphrise.ops.edge_energy import edge_energy
@@ -26,9 +28,9 @@ DIM = 64
 SIZES = {"cpu": (1_000_000, 10_000_000), "cuda": (4_000_000, 40_000_000)}
 """Nodes and entries."""
 OURS, SYMMETRIC, PAIRS = "edge_energy", "edge_energy, symmetric", "edge_distance of all pairs"
+OWN = OURS, SYMMETRIC, PAIRS
 EAGER, COMPILED = "plain torch", "plain torch, torch.compile"
-COPY = "copy of as many bytes"
-WAYS = (OURS, SYMMETRIC, PAIRS, EAGER, COMPILED)
+WAYS = (*OWN, EAGER, COMPILED)
 _CHECKED = 1000
 
 
@@ -52,28 +54,32 @@ class Graph:
 
 
 def rows(device: torch.device, repetitions: int) -> list[Row]:
-    """Measure peaks in one process each, then times in turn, after a look at results.
+    """Measure peaks in one process each, then times in turn, with a look at results.
 
     Args:
         device: CPU or GPU.
         repetitions: Timed calls of every way.
     """
     nodes, entries = SIZES[device.type]
+    freed()
     peaks = {name: _peak(name, device, nodes, entries) for name in WAYS}
-    able = [name for name, found in peaks.items() if not isinstance(found, Missing)]
     graph = make(nodes, entries, device)
-    _alike(graph)
-    ways: dict[str, Callable[[], object]] = {name: way(name, graph) for name in able}
+    ways: dict[str, Callable[[], object]] = {
+        name: way(name, graph) for name, peak in peaks.items() if not isinstance(peak, Missing)
+    }
+    for name in OWN:
+        if name in ways:
+            ways[name] = looked_at(ways[name], partial(_alike, name, graph))
     ways[COPY] = copying(_touched(graph), device)
-    times = in_turn(ways, device, repetitions)
+    missing = {name: peak for name, peak in peaks.items() if isinstance(peak, Missing)}
+    times: dict[str, Figures] = {**missing, **timed(ways, device, repetitions)}
     size = f"{nodes:,} nodes, {entries:,} edges, D {DIM}, {graph.z.dtype}"
-    found = []
-    for ours in (OURS, SYMMETRIC, PAIRS):
+    metric, found = "weighted distances, forward and backward", []
+    for ours in OWN:
         for theirs in (EAGER, COMPILED, COPY):
-            found.append(_row(ours, theirs, times, peaks, size))
-        found.append(_memory(ours, graph, peaks, size))
-    found += [_memory(theirs, graph, peaks, size) for theirs in (EAGER, COMPILED)]
-    return found
+            found.append(row(ours, theirs, times, own=OWN, metric=metric, size=size))
+        found.append(_memory(ours, graph, peaks[ours], size))
+    return found + [_memory(theirs, graph, peaks[theirs], size) for theirs in (EAGER, COMPILED)]
 
 
 def make(nodes: int, entries: int, device: torch.device) -> Graph:
@@ -94,29 +100,30 @@ def make(nodes: int, entries: int, device: torch.device) -> Graph:
     )
 
 
-def way(name: str, graph: Graph) -> Callable[[], Tensor]:
-    """A forward and a backward pass that leave nothing behind."""
+def energy(name: str, graph: Graph) -> Callable[[], Tensor]:
+    """The forward pass of a way."""
     z, rowptr, col, weight, row = graph.z, graph.rowptr, graph.col, graph.weight, graph.row
 
     def plain(z: Tensor, row: Tensor, col: Tensor, weight: Tensor) -> Tensor:
         return (weight * (z[row] - z[col]).square().sum(dim=1)).sum()
 
     if name in (OURS, SYMMETRIC):
-        both = name == SYMMETRIC
-        energy: Callable[[], Tensor] = lambda: edge_energy(  # noqa: E731
-            z, rowptr, col, weight, symmetric=both
-        )
-    elif name == PAIRS:
+        return lambda: edge_energy(z, rowptr, col, weight, symmetric=name == SYMMETRIC)
+    if name == PAIRS:
         pairs = torch.stack((row, col))
-        energy = lambda: (weight * edge_distance(z, pairs)).sum()  # noqa: E731
-    else:
-        formula = torch.compile(plain) if name == COMPILED else plain
-        energy = lambda: formula(z, row, col, weight)  # noqa: E731
+        return lambda: (weight * edge_distance(z, pairs)).sum()
+    formula = torch.compile(plain) if name == COMPILED else plain
+    return lambda: formula(z, row, col, weight)
+
+
+def way(name: str, graph: Graph) -> Callable[[], Tensor]:
+    """A forward and a backward pass that leave nothing behind."""
+    summed = energy(name, graph)
 
     def run() -> Tensor:
-        total = energy()
+        total = summed()
         total.backward()
-        z.grad = None
+        graph.z.grad = None
         return total.detach()
 
     return run
@@ -134,8 +141,35 @@ def _touched(graph: Graph) -> int:
     return rows + 2 * (graph.col.nbytes + graph.weight.nbytes)
 
 
-def _alike(graph: Graph) -> None:
-    """Of the first nodes, against the reference in float64."""
+def _alike(name: str, graph: Graph) -> None:
+    """Sum and gradient of a way of ours, against the reference in float64."""
+    total = energy(name, graph)()
+    (to_z,) = torch.autograd.grad(total, graph.z)
+    tolerance = 2e-2 if graph.z.dtype.itemsize < 4 else 1e-5
+    if name == OURS:
+        _first_alike(graph)
+    else:
+        want = edge_energy(graph.z.detach(), graph.rowptr, graph.col, graph.weight)
+        torch.testing.assert_close(total.detach().double(), want.double(), rtol=tolerance, atol=0)
+    some = min(_CHECKED, graph.z.size(0))
+    for first in (0, graph.z.size(0) - some):
+        near(to_z[first : first + some].cpu(), _gradient(graph, first, first + some), tolerance)
+
+
+def _gradient(graph: Graph, first: int, last: int) -> Tensor:
+    """Of some nodes, by the reference: twice what their own entries give, of both directions."""
+    ends = graph.rowptr[first : last + 1].cpu()
+    part = slice(int(ends[0]), int(ends[-1]))
+    z, col = graph.z.detach(), graph.col[part]
+    rows, far = z[first:last].cpu().double().requires_grad_(), z[col].cpu().double()
+    places = last - first + torch.arange(len(col))
+    share = graph.weight[part].cpu().double()
+    total = reference.edge_energy(torch.cat((rows, far)), ends - ends[0], places, share)
+    return 2 * torch.autograd.grad(total, rows)[0]
+
+
+def _first_alike(graph: Graph) -> None:
+    """The sum over the entries of the first nodes."""
     some = min(_CHECKED, graph.z.size(0))
     last = int(graph.rowptr[some])
     rowptr, col = graph.rowptr.clamp(max=last), graph.col[:last]
@@ -145,46 +179,18 @@ def _alike(graph: Graph) -> None:
     torch.testing.assert_close(got, truth, rtol=1e-5, atol=0)
 
 
-def _row(
-    ours: str,
-    theirs: str,
-    times: dict[str, list[float]],
-    peaks: dict[str, float | Missing],
-    size: str,
-) -> Row:
-    why = peaks.get(theirs)
-    return Row(
-        case="ops",
-        variant=ours,
-        metric="weighted distances, forward and backward",
-        values=times.get(ours, [math.nan]),
-        unit="ms",
-        baseline=f"{theirs}: MISSING, {why.why}" if isinstance(why, Missing) else theirs,
-        baseline_values=times.get(theirs, [math.nan]),
-        higher_is_better=False,
-        size=size,
-    )
-
-
-def _memory(name: str, graph: Graph, peaks: dict[str, float | Missing], size: str) -> Row:
+def _memory(name: str, graph: Graph, peak: float | Missing, size: str) -> Row:
     """Inputs, and all that comes while a way runs, against inputs and gradient."""
-    found = peaks[name]
-    missing = isinstance(found, Missing)
     inputs = held(graph) - graph.z.nbytes / 2**20
     if name in (PAIRS, EAGER, COMPILED):  # the rows of entries in place of rowptr
         inputs += (graph.row.nbytes - graph.rowptr.nbytes) / 2**20
-    peak = math.nan if missing else inputs + found
-    return Row(
-        case="ops",
-        variant=f"{name}: MISSING, {found.why}" if missing else name,
-        metric="peak memory with inputs",
-        values=[peak],
-        unit="MiB",
-        baseline="inputs and gradient, computed",
-        baseline_values=[inputs + graph.z.nbytes / 2**20],
-        higher_is_better=False,
-        size=size,
-    )
+    floor = "inputs and gradient, computed"
+    found: dict[str, Figures] = {
+        name: peak if isinstance(peak, Missing) else [inputs + peak],
+        floor: [inputs + graph.z.nbytes / 2**20],
+    }
+    metric = "peak memory with inputs"
+    return row(name, floor, found, own=OWN, metric=metric, size=size, unit="MiB")
 
 
 def _peak(name: str, device: torch.device, nodes: int, entries: int) -> float | Missing:
@@ -193,11 +199,12 @@ def _peak(name: str, device: torch.device, nodes: int, entries: int) -> float | 
     # Ends of all edges, differences, squares and two gradients, where they are in memory.
     edges = 6 * entries * DIM * 4 / 2**30 if name in (EAGER, COMPILED) else 0
     need = 3 + edges if device.type == "cpu" else 2.0
-    found = answer("benchmarks.ops_edges", settings, need)
-    if isinstance(found, Missing):
-        print(f"missing: {name} ({found.why})")
-        return found
-    return float(found["peak_mib"])
+
+    def act() -> float | Missing:
+        found = answer("benchmarks.ops_edges", settings, need)
+        return found if isinstance(found, Missing) else float(found["peak_mib"])
+
+    return attempt(name, act)
 
 
 def _measure(name: str, device: str, nodes: int, entries: int) -> float:
@@ -220,9 +227,9 @@ def main(settings: str) -> None:
     first_to_go()
     try:
         found: dict[str, object] = {"peak_mib": _measure(**json.loads(settings))}
-    except (RuntimeError, MemoryError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        found = {"missing": first[:120]}
+    except Exception as error:
+        traceback.print_exc()
+        found = {"missing": reason(error)}
     print(json.dumps(found))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.child import Missing
+from benchmarks.ops_trial import COPY, Figures, looked_at, row, timed
 from benchmarks.rows import Row
-from benchmarks.timing import copying, in_turn
+from benchmarks.timing import copying
 from graphrise.ops import reference
 from graphrise.ops.backend import installed
 from graphrise.ops.scatter import scatter_sum
@@ -20,14 +22,14 @@ from graphrise.ops.segment import segment_reduce
 DIM, LENGTH = 64, 10
 """Columns, and entries of a row of the result in the mean."""
 ENTRIES = {"cpu": 800_000, "cuda": 20_000_000}
-OURS, COPY = "ours", "copy of as many bytes"
+OURS, DETERMINISTIC = "ours", "ours, deterministic"
 PEERS = {"torch-scatter": "torch_scatter", "PyG scatter": "torch_geometric"}
 """Packages that need not be installed."""
 ROWS_CHECKED = 1000
 
 
 def rows(device: torch.device, repetitions: int) -> list[Row]:
-    """Measure both sums, after a look at their results.
+    """Measure both sums, with a look at their results.
 
     Args:
         device: CPU or GPU.
@@ -48,9 +50,9 @@ def _segments(src: Tensor, index: Tensor, repetitions: int) -> list[Row]:
     length = torch.bincount(index, minlength=size)
     rowptr = torch.cat((length.new_zeros(1), length.cumsum(0)))
     rising = torch.repeat_interleave(torch.arange(size, device=src.device), length)
-    _alike(segment_reduce(src, rowptr), src, rowptr)
+    ours = partial(segment_reduce, src, rowptr)
     ways: dict[str, Callable[[], object]] = {
-        OURS: lambda: segment_reduce(src, rowptr),
+        OURS: looked_at(ours, lambda: _alike(ours(), src, rowptr)),
         "torch.segment_reduce": lambda: torch.segment_reduce(
             src, "sum", lengths=length, axis=0, unsafe=True
         ),
@@ -67,9 +69,9 @@ def _scatters(src: Tensor, index: Tensor, repetitions: int) -> list[Row]:
     order = torch.argsort(index, stable=True)[: ROWS_CHECKED * LENGTH]
     counts = torch.bincount(index[order])[:-1]  # of the last row there may be more
     rowptr = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-    _alike(scatter_sum(src, index, 0, dim_size=size), src[order], rowptr)
+    ours = partial(scatter_sum, src, index, 0, dim_size=size)
     ways: dict[str, Callable[[], object]] = {
-        OURS: lambda: scatter_sum(src, index, 0, dim_size=size),
+        OURS: looked_at(ours, lambda: _alike(ours(), src[order], rowptr)),
         "index_add_": lambda: src.new_zeros(size, DIM).index_add_(0, index, src),
         "scatter_add_, index expanded": lambda: src.new_zeros(size, DIM).scatter_add_(
             0, every, src
@@ -78,9 +80,8 @@ def _scatters(src: Tensor, index: Tensor, repetitions: int) -> list[Row]:
         "PyG scatter": lambda: _module("torch_geometric.utils").scatter(src, index, 0, size),
     }
     if src.is_cuda:
-        ways["ours, deterministic"] = lambda: scatter_sum(
-            src, index, 0, dim_size=size, deterministic=True
-        )
+        same = partial(ours, deterministic=True)
+        ways[DETERMINISTIC] = looked_at(same, lambda: _alike(same(), src[order], rowptr))
     return _against(ways, "scatter sum, unsorted", src, size, index, repetitions)
 
 
@@ -97,21 +98,12 @@ def _against(
     missing = {name for name, package in PEERS.items() if not installed(package)}
     there = {name: way for name, way in ways.items() if name not in missing}
     there[COPY] = copying(touched, src.device)
-    times = in_turn(there, src.device, repetitions)
-    times |= {f"{name}: MISSING, not installed": [math.nan] for name in sorted(missing)}
+    found: dict[str, Figures] = timed(there, src.device, repetitions)
+    found |= {name: Missing("not installed") for name in sorted(missing)}
+    what = f"{src.size(0):,} x {DIM} to {size:,}, {src.dtype}"
     return [
-        Row(
-            case="ops",
-            variant=OURS,
-            metric=metric,
-            values=times[OURS],
-            unit="ms",
-            baseline=name,
-            baseline_values=theirs,
-            higher_is_better=False,
-            size=f"{src.size(0):,} x {DIM} to {size:,}, {src.dtype}",
-        )
-        for name, theirs in times.items()
+        row(OURS, name, found, own=(OURS, DETERMINISTIC), metric=metric, size=what)
+        for name in found
         if name != OURS
     ]
 

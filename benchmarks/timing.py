@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 import torch
+
+from benchmarks.child import reason
 
 WARM_UP = 2
 """Calls of every way that are not timed: they compile, and take memory from the system."""
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], object]], device: torch.device, repetitions: int
+    ways: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    repetitions: int,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, list[float]]:
     """Milliseconds of every call of each way; one call of each after the other.
 
@@ -20,12 +26,23 @@ def in_turn(
         ways: By name.
         device: Where they compute; its work is waited for.
         repetitions: Timed calls of each.
+        failed: Gets the reason of a way that raises, which is then left out; None: it raises.
     """
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(WARM_UP + repetitions):
         # Each goes first as often as last.
         for name in sorted(ways, reverse=turn % 2 == 1):
-            took = _milliseconds(ways[name], device)
+            if name not in times:
+                continue
+            try:
+                took = _milliseconds(ways[name], device)
+            except Exception as error:
+                if failed is None:
+                    raise
+                traceback.print_exc()
+                failed[name] = reason(error)
+                del times[name]
+                continue
             if turn >= WARM_UP:
                 times[name].append(took)
     return times

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from graphrise.config import (
@@ -111,6 +112,38 @@ def made_graph(num_nodes, edges, labels=None, names=("a", "b", "c")):
         {"given": ragged},
         {"given": list(names)},
     )
+
+
+class Module(pytest.Module):
+    """A file that is skipped where it imports a package that is not installed."""
+
+    def collect(self):
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ModuleNotFoundError) or not cause.name:
+                raise
+            if cause.name.split(".")[0] in ("benchmarks", "graphrise"):
+                raise
+            pytest.skip(f"needs {cause.name}, which is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """With `-m gpu` only: a machine with a GPU may lack what other tests need."""
+    if parent.config.getoption("markexpr").split()[:1] == ["gpu"]:
+        return Module.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """A test marked `gpu` is skipped without one."""
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(skip)
 
 
 class Helpers:

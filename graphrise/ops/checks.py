@@ -18,9 +18,15 @@ INDEX_DTYPES = (torch.int32, torch.int64)
 def checked_mode(x: Tensor) -> bool:
     """Whether indices of an op on this tensor are checked: on a CPU always, on a GPU if asked.
 
-    Unchecked, an index out of range is left out by the kernels; memory is never read there.
+    Unchecked, what has an index out of range is left out, and row pointers are cut to the entries
+    there are: no backend reads other memory, but for torch-scatter, which looks at nothing.
     """
     return x.device.type == "cpu" or os.environ.get(VARIABLE, "0") == "1"
+
+
+def inside(index: Tensor, size: int) -> Tensor:
+    """Which indices lie in `[0, size)`: bool, of index's shape."""
+    return (index >= 0) & (index < size)
 
 
 def check_index(op: str, name: str, index: Tensor, size: int) -> None:

@@ -43,7 +43,7 @@ def edge_distance(
     Raises:
         ConfigError: A shape, dtype or kind is not as above, or the backend cannot run here.
         DataError: An index is out of range (looked for on CPUs, and on GPUs with
-            GRAPHRISE_CHECKED=1).
+            GRAPHRISE_CHECKED=1; else such an edge is left out, its distance is 0).
     """
     if z.dim() != 2 or not z.is_floating_point():
         raise ConfigError(f"edge_distance: z must be float [N, D], got {z.dtype} {list(z.shape)}")
@@ -64,7 +64,7 @@ def _edge_distance(z: Tensor, edge_index: Tensor, kind: str, backend: str) -> Te
     if checked_mode(z):
         for place, end in enumerate(edge_index):
             check_index("edge_distance", f"edge_index[{place}]", end, z.size(0))
-    out = z.new_empty(edge_index.size(1), dtype=wide(z.dtype))
+    out = z.new_zeros(edge_index.size(1), dtype=wide(z.dtype))
     u, v = edge_index.contiguous()
     if out.numel() and backend == "numba":
         from graphrise.ops.cpu.edge_distance import distances_

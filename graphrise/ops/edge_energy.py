@@ -51,7 +51,7 @@ def edge_energy(
     Raises:
         ConfigError: A shape, dtype or kind is not as above, or the backend cannot run here.
         DataError: rowptr is no CSR pointer or a col is out of range (looked for on CPUs, and on
-            GPUs with GRAPHRISE_CHECKED=1; else Triton leaves such entries out).
+            GPUs with GRAPHRISE_CHECKED=1; else such entries are left out).
     """
     _demand("edge_energy", z, rowptr, col, kind)
     dtypes = (z.dtype, wide(z.dtype))
@@ -120,7 +120,7 @@ def _edge_energy(
 
         total = energy(z, rowptr, col, weight, kind)
     else:
-        total = edge_blocks.energy(z, row_index(rowptr), col, weight, kind)
+        total = edge_blocks.energy(z, row_index(rowptr, col.numel()), col, weight, kind)
     return total.to(wide(z.dtype))
 
 
@@ -148,7 +148,7 @@ def _neighbor_distance(z: Tensor, rowptr: Tensor, col: Tensor, kind: str, backen
     elif backend == "triton":
         from graphrise.ops.triton.edge_distance import row_distances_
     else:
-        edge_blocks.distances_(out, z, row_index(rowptr), col, kind)
+        edge_blocks.distances_(out, z, row_index(rowptr, col.numel()), col, kind)
         return out
     row_distances_(out, z, rowptr, col, kind)
     return out
@@ -173,7 +173,9 @@ def _pull(
     """Gradient to z of `scale * energy`, in z's dtype."""
     # Forward has looked at the indices, but nobody holds them still since.
     z, rowptr, col, weight = _ready("edge_energy", z, rowptr, col, weight)
-    grad = z.new_zeros(z.shape, dtype=wide(z.dtype))
+    # A program writes a row of a symmetric graph once, so that it can be rounded at once.
+    once = symmetric and backend == "triton"
+    grad = z.new_zeros(z.shape, dtype=z.dtype if once else wide(z.dtype))
     if grad.numel() == 0 or col.numel() == 0:
         return grad.to(z.dtype)
     if backend == "numba":
@@ -186,7 +188,8 @@ def _pull(
 
         pull_(grad, z, rowptr, col, weight, scale, kind, symmetric)
     else:
-        edge_blocks.pull_(grad, z, row_index(rowptr), col, weight, scale, kind, symmetric)
+        row = row_index(rowptr, col.numel())
+        edge_blocks.pull_(grad, z, row, col, weight, scale, kind, symmetric)
     return grad.to(z.dtype)
 
 

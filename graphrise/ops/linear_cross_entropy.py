@@ -12,7 +12,7 @@ from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import check_index, checked_mode, demand_index
 from graphrise.ops.dtypes import wide
 from graphrise.ops.logit_blocks import DenseSink, add_own_
-from graphrise.ops.soft_targets import SoftTargets
+from graphrise.ops.soft_targets import SoftTargets, inside
 
 _WIDEST = 512
 """Bytes of a row that the Triton kernels can take: it is one tile."""
@@ -256,8 +256,17 @@ def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grads = tuple(of if want else None for of, want in zip(found, wanted, strict=True))
     to_share = None
     if needed[5]:
-        to_share = (1 - ctx.smoothing) * grad[row.long()] * (log_z[row.long()] - own)
+        there = inside(row, index, images=z.size(0), classes=weight.size(0))
+        to_share = _to_share((1 - ctx.smoothing) * grad, log_z, own, row, there)
     return *grads, None, None, to_share, None, None
+
+
+def _to_share(grad: Tensor, log_z: Tensor, own: Tensor, row: Tensor, there: Tensor) -> Tensor:
+    """Gradient `[E]` of the shares; 0 of an entry that was left out, whose row is not followed."""
+    if not grad.numel():
+        return torch.zeros_like(own)
+    row = row.long().clamp(0, grad.numel() - 1)
+    return torch.where(there, grad[row] * (log_z[row] - own), 0)
 
 
 _forward.register_autograd(_backward, setup_context=_setup)

@@ -1,4 +1,4 @@
-"""Softmax over all rows of a table in plain torch: a block of logits at a time, in cache."""
+"""Softmax over all rows of a table in plain torch: a block of logits at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from torch import Tensor
 from graphrise.ops.dtypes import wide
 from graphrise.ops.soft_targets import Pull, SoftTargets, add_rows_
 
-_BLOCK = 1 << 20
-"""Logits at a time: 4 MiB of float32, which caches hold."""
+_BLOCK = {"cpu": 1 << 20}
+"""Logits at a time: on a CPU 4 MiB of float32, which its caches hold."""
+_DEVICE_BLOCK = 1 << 24
+"""Elsewhere 64 MiB: a product keeps a GPU busy for longer than its start takes."""
 _FEWEST = 256
 """Rows at a time at least: products of fewer are slow."""
 
@@ -50,9 +52,9 @@ class DenseSink(RowSink):
             self.table[begin:end] = grads
 
 
-def block_rows(images: int, dim: int) -> int:
-    """Rows of the table that are taken at a time."""
-    return max(_BLOCK // max(images, dim, 1), _FEWEST)
+def block_rows(z: Tensor) -> int:
+    """Rows of the table that are taken at a time with embeddings `[B, D]`."""
+    return max(_BLOCK.get(z.device.type, _DEVICE_BLOCK) // max(*z.shape, 1), _FEWEST)
 
 
 def log_sum_exp(
@@ -75,7 +77,7 @@ def log_sum_exp(
     # Thousands of blocks are added up.
     total = top.new_zeros(top.shape, dtype=torch.float64)
     own, rows_sum = z.new_zeros(targets.index.shape), z.new_zeros(z.size(1))
-    bounds = targets.bounds(block_rows(*z.shape))
+    bounds = targets.bounds(block_rows(z))
     for i, (begin, rows, logits) in enumerate(_logit_blocks(z, weight, bias)):
         mine = slice(bounds[i], bounds[i + 1])
         if mine.stop > mine.start:
@@ -117,7 +119,7 @@ def gradients(
     z = z.to(wide(z.dtype))
     factor = pull.sign * pull.size
     scaled, even = z * factor.unsqueeze(1), -(pull.even @ z)
-    bounds = targets.bounds(block_rows(*z.shape))
+    bounds = targets.bounds(block_rows(z))
     for i, (begin, rows, logits) in enumerate(_logit_blocks(z, weight, bias)):
         mine, end = slice(bounds[i], bounds[i + 1]), begin + rows.size(0)
         place, share = targets.index[mine] - begin, -pull.coefficient[mine]
@@ -159,7 +161,7 @@ def _logit_blocks(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """First row, the rows `[n, D]` and their logits `[B, n]`, wide; valid until the next block."""
     images, classes = z.size(0), weight.size(0)
-    step = min(block_rows(*z.shape), classes)
+    step = min(block_rows(z), classes)
     logits = z.new_empty(images * step)
     half = weight.dtype != z.dtype
     copy = z.new_empty(step, z.size(1)) if half else None

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
-from graphrise.ops.checks import check_index, check_rowptr, checked_mode, demand_index
-from graphrise.ops.csr import csr_transpose, row_index
+from graphrise.ops.checks import check_index, check_rowptr, checked_mode, demand_index, inside
+from graphrise.ops.csr import csr_transpose, row_index, row_lengths
 from graphrise.ops.dtypes import wide as widened
+from graphrise.ops.scatter_blocks import add_block_
+from graphrise.ops.segment_sum import segment_sum
 
 _BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
 _BLOCK = 1 << 22
@@ -65,6 +67,8 @@ def neighbor_mean(
 ) -> Tensor:
     """`neighbor_sum` divided by the row's total weight; arguments and errors as there.
 
+    An entry that is left out, since its unchecked col is out of range, counts in that weight still.
+
     Returns:
         `[N, D]` of z's dtype; 0 for a row whose weights are all 0 or that has none.
     """
@@ -72,11 +76,10 @@ def neighbor_mean(
     name = choose("neighbor_mean", z, _BACKENDS, backend)
     total = _neighbor_sum(z, rowptr, col, weight, symmetric, True, name)
     if weight is None:
-        share = rowptr.diff().to(total.dtype)
+        share = row_lengths(rowptr, col.numel()).to(total.dtype).unsqueeze(1)
     else:
-        share = total.new_zeros(total.size(0)).index_add(0, row_index(rowptr), weight.to(total))
-    share = torch.where(share == 0, 1, share).unsqueeze(1)
-    return (total / share).to(z.dtype)
+        share = segment_sum(weight.to(total.dtype).unsqueeze(1), rowptr, True, name)
+    return (total / torch.where(share == 0, 1, share)).to(z.dtype)
 
 
 def _demand(z: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor | None, symmetric: bool) -> None:
@@ -112,7 +115,7 @@ def _neighbor_sum(
     weight = None if weight is None else weight.contiguous()
     dtype = widened(z.dtype) if wide else z.dtype
     out = z.new_zeros(rowptr.numel() - 1, z.size(1), dtype=dtype)
-    if out.numel() == 0 or col.numel() == 0:
+    if out.numel() == 0 or col.numel() == 0 or z.size(0) == 0:
         return out
     if backend == "numba":
         from graphrise.ops.cpu.neighbor import neighbor_sum_
@@ -144,7 +147,7 @@ def _edge_dot(g: Tensor, z: Tensor, rowptr: Tensor, col: Tensor, backend: str) -
     _check("edge_dot", z, rowptr, col)
     g, z, rowptr, col = (of.contiguous() for of in (g, z, rowptr, col))
     out = g.new_zeros(col.numel())
-    if out.numel() == 0:
+    if g.numel() == 0 or z.numel() == 0:
         return out
     if backend == "numba":
         from graphrise.ops.cpu.neighbor import edge_dot_
@@ -191,23 +194,38 @@ def _check(op: str, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
 
 
 def _by_blocks_(out: Tensor, z: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor | None) -> None:
-    dtype = widened(z.dtype)
-    total = out if out.dtype == dtype else out.to(dtype)
-    row, step = row_index(rowptr), max(1, _BLOCK // z.size(1))
+    dtype, rows, step = widened(z.dtype), out.size(0), max(1, _BLOCK // z.size(1))
+    row, total = row_index(rowptr, col.numel()), out
+    if not checked_mode(z):
+        # Entries that are left out are added to a row too many.
+        row, col = _led(row, col, rows, z.size(0))
+        total = z.new_zeros(rows + 1, z.size(1), dtype=dtype)
+    elif out.dtype != dtype:
+        total = out.to(dtype)
     for begin in range(0, col.numel(), step):
         part = slice(begin, begin + step)
         message = z.index_select(0, col[part]).to(dtype)
         if weight is not None:
             message.mul_(weight[part].to(dtype).unsqueeze(1))
-        total.index_add_(0, row[part], message)
+        add_block_(total, message, row[part], deterministic=True)
     if total is not out:
-        out.copy_(total)
+        out.copy_(total[:rows])
 
 
 def _dots_by_blocks_(out: Tensor, g: Tensor, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
-    dtype = widened(z.dtype)
-    row, step = row_index(rowptr), max(1, _BLOCK // z.size(1))
+    dtype, rows, step = widened(z.dtype), g.size(0), max(1, _BLOCK // z.size(1))
+    row, checked = row_index(rowptr, col.numel()), checked_mode(z)
+    if not checked:
+        row, col = _led(row, col, rows, z.size(0))
     for begin in range(0, col.numel(), step):
         part = slice(begin, begin + step)
-        ends = g.index_select(0, row[part]).to(dtype), z.index_select(0, col[part]).to(dtype)
-        out[part] = (ends[0] * ends[1]).sum(dim=1)
+        own = g.index_select(0, row[part] if checked else row[part].clamp(max=rows - 1))
+        out[part] = (own.to(dtype) * z.index_select(0, col[part]).to(dtype)).sum(dim=1)
+    if not checked:
+        out.masked_fill_(row == rows, 0)
+
+
+def _led(row: Tensor, col: Tensor, rows: int, num_z: int) -> tuple[Tensor, Tensor]:
+    """Row and column of each entry; of those that are left out `rows`, and a column there is."""
+    there = (row < rows) & inside(col, num_z)
+    return torch.where(there, row, rows), torch.where(there, col, 0)

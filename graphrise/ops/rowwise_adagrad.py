@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
-from graphrise.ops.checks import check_index, checked_mode
+from graphrise.ops.checks import check_index, checked_mode, inside
 from graphrise.ops.stochastic_round import stochastic_round
 
 _LARGE = 1 << 20
@@ -103,6 +103,9 @@ def _rowwise_adagrad_(
         update_(table, state, rows, grads, lr, eps, weight_decay, noise)
     else:
         rows, grads = summed(rows, grads)
+        if not checked_mode(table):
+            there = inside(rows, table.size(0))
+            rows, grads = rows[there], grads[there]
         total = state.index_select(0, rows) + grads.square().mean(dim=1)
         state.index_copy_(0, rows, total)
         step = grads / (total.sqrt() + eps).unsqueeze(1)

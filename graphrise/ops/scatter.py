@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphrise.errors import ConfigError
 from graphrise.ops.backend import Backend, choose
+from graphrise.ops.checks import checked_mode, inside
 from graphrise.ops.dtypes import wide
 from graphrise.ops.scatter_extreme import scatter_extreme
 from graphrise.ops.scatter_index import as_rows, by_row, check
@@ -129,18 +130,25 @@ def scatter_mul(
     flat = flatten("scatter_mul", src, index, dim, out, dim_size)
     choose("scatter_mul", src, ("torch",), backend)
     _check("scatter_mul", flat)
-    rows, width = flat.src.to(wide(src.dtype)), flat.src.size(1)
+    rows, index, size = flat.src.to(wide(src.dtype)), flat.index, flat.rows
+    width = rows.size(1)
+    if not checked_mode(rows):
+        # What is left out is a 1 of a row too many, so its gradient is 0 whatever it was.
+        there = inside(index, size)
+        rows = rows.masked_fill(~(there if there.dim() == 2 else there.unsqueeze(1)), 1)
+        index, size = torch.where(there, index, size), size + 1
     if _deterministic(deterministic) and rows.numel():
-        rows, place, places = as_rows(rows, flat.index, flat.rows)
+        rows, place, places = as_rows(rows, index, size)
         start, order = by_row(place, places)
         rows = rows.index_select(0, order)
         product = torch.segment_reduce(
             rows, "prod", offsets=start, axis=0, unsafe=True, initial=1
-        ).reshape(flat.rows, width)
+        ).reshape(size, width)
     else:
-        place = flat.index if flat.index.dim() == 2 else flat.index.unsqueeze(1)
-        product = rows.new_ones(flat.rows, width)
+        place = index if index.dim() == 2 else index.unsqueeze(1)
+        product = rows.new_ones(size, width)
         product = product.scatter_reduce(0, place.long().expand_as(rows), rows, "prod")
+    product = product[: flat.rows]
     return flat.whole(product.to(src.dtype)) if out is None else out.mul_(flat.whole(product))
 
 
@@ -186,7 +194,7 @@ def scatter_softmax(
     """Softmax over what has an index in common; shape of src, deterministic, computed stably.
 
     Arguments and errors as of `scatter`; of an index out of range that was not looked for, the
-    result is undefined.
+    result is 0.
     """
     return _softmax("scatter_softmax", src, index, dim, dim_size, False, backend)
 
@@ -199,7 +207,7 @@ def scatter_log_softmax(
     *,
     backend: Backend | None = None,
 ) -> Tensor:
-    """Logarithm of `scatter_softmax`."""
+    """Logarithm of `scatter_softmax`; undefined of an index that was not looked for."""
     return _softmax("scatter_log_softmax", src, index, dim, dim_size, True, backend)
 
 

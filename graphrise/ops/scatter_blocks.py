@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from graphrise.ops.checks import checked_mode, inside
 from graphrise.ops.dtypes import wide
 
 BLOCK = 1 << 22
@@ -25,17 +26,24 @@ def add_(out: Tensor, src: Tensor, row: Tensor, deterministic: bool) -> None:
     Args:
         out: `[N, D]`.
         src: `[E, D]`.
-        row: int32 or int64 `[E]`; out of range is an error of torch's.
+        row: int32 or int64 `[E]`; unchecked, entries out of `[0, N)` are left out.
         deterministic: On a GPU too, where it takes a sort.
     """
     total = out if out.dtype == wide(src.dtype) else out.to(wide(src.dtype))
+    if not checked_mode(src):
+        total, row = _and_one(total), torch.where(inside(row, out.size(0)), row, out.size(0))
     for part in blocks(src):
-        if deterministic and src.is_cuda:
-            total.index_put_((row[part].long(),), src[part].to(total.dtype), accumulate=True)
-        else:
-            total.index_add_(0, row[part], src[part].to(total.dtype))
+        add_block_(total, src[part].to(total.dtype), row[part], deterministic)
     if total is not out:
-        out.copy_(total)
+        out.copy_(total[: out.size(0)])
+
+
+def add_block_(out: Tensor, src: Tensor, row: Tensor, deterministic: bool) -> None:
+    """`add_` of as much as is taken at a time: src has out's dtype, rows are in range."""
+    if deterministic and out.is_cuda:
+        out.index_put_((row.long(),), src, accumulate=True)
+    else:
+        out.index_add_(0, row, src)
 
 
 def extreme_(out: Tensor, arg: Tensor, src: Tensor, row: Tensor, largest: bool) -> None:
@@ -45,10 +53,22 @@ def extreme_(out: Tensor, arg: Tensor, src: Tensor, row: Tensor, largest: bool) 
         out: `[N, D]` of src's dtype.
         arg: int64 `[N, D]`; E where no entry is, `out` is 0 there.
         src: `[E, D]`.
-        row: int32 or int64 `[E]`; out of range is an error of torch's.
+        row: int32 or int64 `[E]`; unchecked, entries out of `[0, N)` are left out.
         largest: False: smallest. NaN is either.
     """
-    entries, row = src.size(0), row.long()
+    row = row.long()
+    if checked_mode(src):
+        _extreme_(out, arg, src, row, largest)
+        return
+    row = torch.where(inside(row, out.size(0)), row, out.size(0))
+    more = _and_one(out), _and_one(arg)
+    _extreme_(*more, src, row, largest)
+    out.copy_(more[0][:-1])
+    arg.copy_(more[1][:-1])
+
+
+def _extreme_(out: Tensor, arg: Tensor, src: Tensor, row: Tensor, largest: bool) -> None:
+    entries = src.size(0)
     out.fill_(-torch.inf if largest else torch.inf)
     arg.fill_(entries)
     for part in blocks(src):
@@ -61,3 +81,8 @@ def extreme_(out: Tensor, arg: Tensor, src: Tensor, row: Tensor, largest: bool) 
         to = row[part].unsqueeze(1).expand_as(best)
         arg.scatter_reduce_(0, to, torch.where(found, entry[part], entries), "amin")
     out.masked_fill_(arg == entries, 0)
+
+
+def _and_one(x: Tensor) -> Tensor:
+    """A copy with a row too many, for what is left out."""
+    return torch.cat((x, x.new_zeros(1, x.size(1))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphrise.ops.checks import check_index, checked_mode
+from graphrise.ops.checks import check_index, checked_mode, inside
 from graphrise.ops.csr import csr_transpose
 
 
@@ -33,9 +33,11 @@ def as_rows(src: Tensor, index: Tensor, rows: int) -> tuple[Tensor, Tensor, int]
     """
     if index.dim() == 1:
         return src, index, rows
-    dim = src.size(1)
+    dim, index = src.size(1), index.long()
+    if not checked_mode(src):
+        index = index.clamp(-1, rows)  # a product that overflows could be in range
     column = torch.arange(dim, device=index.device)
-    return src.reshape(-1, 1), (index.long() * dim + column).reshape(-1), rows * dim
+    return src.reshape(-1, 1), (index * dim + column).reshape(-1), rows * dim
 
 
 def by_row(index: Tensor, rows: int) -> tuple[Tensor, Tensor]:
@@ -70,9 +72,8 @@ def follow(grad: Tensor, index: Tensor) -> Tensor:
         index: `[E]` or `[E, D]`.
     """
     if not checked_mode(grad):
-        rows = grad.size(0)
+        index = torch.where(inside(index, grad.size(0)), index, grad.size(0))
         grad = torch.cat((grad, grad.new_zeros(1, grad.size(1))))
-        index = torch.where((index >= 0) & (index < rows), index, rows)
     if index.dim() == 1:
         return grad.index_select(0, index)
     return grad.gather(0, index.long())

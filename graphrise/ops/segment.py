@@ -11,6 +11,7 @@ from graphrise.errors import ConfigError
 from graphrise.ops import segment_softmax as softmax
 from graphrise.ops.backend import Backend, choose
 from graphrise.ops.checks import demand_index
+from graphrise.ops.csr import row_lengths
 from graphrise.ops.segment_extreme import segment_extreme
 from graphrise.ops.segment_sum import BACKENDS, segment_sum
 
@@ -49,7 +50,8 @@ def segment_reduce(
     name = choose("segment_reduce", src, BACKENDS, backend)
     total = segment_sum(flat, rowptr, reduce == "mean", name)
     if reduce == "mean":
-        total = (total / rowptr.diff().clamp(min=1).to(total.dtype).unsqueeze(1)).to(src.dtype)
+        count = row_lengths(rowptr, src.size(0)).clamp(min=1).to(total.dtype)
+        total = (total / count.unsqueeze(1)).to(src.dtype)
     return total.reshape(rowptr.numel() - 1, *src.shape[1:])
 
 

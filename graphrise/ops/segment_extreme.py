@@ -41,7 +41,7 @@ def segment_extreme(
     elif backend == "torch_scatter":
         from graphrise.ops.scatter_peer import segment_extreme_
     else:
-        extreme_(out, arg, src, row_index(rowptr), largest)
+        extreme_(out, arg, src, row_index(rowptr, src.size(0)), largest)
         return out, arg
     segment_extreme_(out, arg, src, rowptr, largest)
     return out, arg

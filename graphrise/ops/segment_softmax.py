@@ -11,7 +11,7 @@ from graphrise.ops.backend import Backend
 from graphrise.ops.checks import check_rowptr, checked_mode
 from graphrise.ops.csr import row_index
 from graphrise.ops.dtypes import wide
-from graphrise.ops.scatter_blocks import blocks
+from graphrise.ops.scatter_blocks import add_block_, blocks
 
 BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch")
 
@@ -26,14 +26,14 @@ def segment_softmax(src: Tensor, rowptr: Tensor, backend: str) -> Tensor:
         backend: One of BACKENDS.
 
     Returns:
-        `[E, D]`.
+        `[E, D]`; 0 of entries of no segment, which unchecked pointers can leave.
     """
     if checked_mode(src):
         check_rowptr("segment_softmax", rowptr, src.size(0))
     src, rowptr = src.contiguous(), rowptr.contiguous()
     out = torch.empty_like(src)
-    if out.numel() == 0:
-        return out
+    if out.numel() == 0 or rowptr.numel() == 1:
+        return out.zero_()
     if backend == "numba":
         from graphrise.ops.cpu.segment_softmax import segment_softmax_
     elif backend == "triton":
@@ -56,8 +56,8 @@ def _softmax_backward(grad: Tensor, y: Tensor, rowptr: Tensor, backend: str) -> 
         check_rowptr("segment_softmax", rowptr, y.size(0))
     grad, y, rowptr = grad.contiguous(), y.contiguous(), rowptr.contiguous()
     out = torch.empty_like(y)
-    if out.numel() == 0:
-        return out
+    if out.numel() == 0 or rowptr.numel() == 1:
+        return out.zero_()
     if backend == "numba":
         from graphrise.ops.cpu.segment_softmax import segment_softmax_backward_
     elif backend == "triton":
@@ -87,25 +87,27 @@ segment_softmax.register_autograd(_backward, setup_context=_setup)
 
 
 def _by_blocks_(out: Tensor, src: Tensor, rowptr: Tensor) -> None:
-    row, dtype = row_index(rowptr), wide(src.dtype)
-    shape = rowptr.numel() - 1, src.size(1)
+    row, dtype = row_index(rowptr, src.size(0)), wide(src.dtype)
+    shape = rowptr.numel(), src.size(1)  # a row too many, for entries of none
     top = src.new_full(shape, -torch.inf)
     for part in blocks(src):
         top.scatter_reduce_(0, row[part].unsqueeze(1).expand_as(src[part]), src[part], "amax")
     total = src.new_zeros(shape, dtype=dtype)
     for part in blocks(src):
         shifted = src[part].to(dtype) - top.index_select(0, row[part])
-        total.index_add_(0, row[part], shifted.exp_())
+        add_block_(total, shifted.exp_(), row[part], deterministic=True)
     # The exponentials are taken twice rather than kept: of halves they would be twice the input.
     for part in blocks(src):
         shifted = src[part].to(dtype) - top.index_select(0, row[part])
         out[part] = shifted.exp_().div_(total.index_select(0, row[part]))
+    if not checked_mode(src):
+        out.masked_fill_((row == rowptr.numel() - 1).unsqueeze(1), 0)
 
 
 def _back_by_blocks_(out: Tensor, grad: Tensor, y: Tensor, rowptr: Tensor) -> None:
-    row, dtype = row_index(rowptr), wide(y.dtype)
-    dot = y.new_zeros(rowptr.numel() - 1, y.size(1), dtype=dtype)
+    row, dtype = row_index(rowptr, y.size(0)), wide(y.dtype)
+    dot = y.new_zeros(rowptr.numel(), y.size(1), dtype=dtype)  # as above
     for part in blocks(y):
-        dot.index_add_(0, row[part], grad[part].to(dtype) * y[part])
+        add_block_(dot, grad[part].to(dtype) * y[part], row[part], deterministic=True)
     for part in blocks(y):
         out[part] = (grad[part] - dot.index_select(0, row[part])).mul_(y[part])

@@ -12,6 +12,7 @@ from graphrise.ops.checks import check_rowptr, checked_mode
 from graphrise.ops.csr import row_index
 from graphrise.ops.dtypes import wide
 from graphrise.ops.scatter_blocks import add_
+from graphrise.ops.scatter_index import follow
 
 BACKENDS: tuple[Backend, ...] = ("triton", "numba", "torch", "torch_scatter")
 
@@ -53,19 +54,19 @@ def _(src: Tensor, rowptr: Tensor, wide_out: bool, backend: str) -> Tensor:
 
 @torch.library.custom_op("graphrise::segment_spread", mutates_args=())
 def segment_spread(value: Tensor, rowptr: Tensor, entries: int, backend: str) -> Tensor:
-    """`out_e = value_i` for each entry e of segment i; `[N, D]` -> `[entries, D]`."""
+    """`out_e = value_i` for each entry e of segment i, 0 of none's; `[N, D]` -> `[entries, D]`."""
     if checked_mode(value):
         check_rowptr("segment_spread", rowptr, entries)
     value, rowptr = value.contiguous(), rowptr.contiguous()
     out = value.new_empty(entries, value.size(1))
-    if out.numel() == 0:
-        return out
+    if out.numel() == 0 or value.size(0) == 0:
+        return out.zero_()
     if backend == "numba":
         from graphrise.ops.cpu.segment import segment_spread_
     elif backend == "triton":
         from graphrise.ops.triton.segment import segment_spread_
     else:
-        return value.index_select(0, row_index(rowptr))
+        return follow(value, row_index(rowptr, entries))
     segment_spread_(out, value, rowptr)
     return out
 
@@ -101,4 +102,4 @@ segment_spread.register_autograd(_spread_backward, setup_context=_spread_setup)
 
 
 def _sum_by_blocks_(out: Tensor, src: Tensor, rowptr: Tensor) -> None:
-    add_(out.zero_(), src, row_index(rowptr), deterministic=True)
+    add_(out.zero_(), src, row_index(rowptr, src.size(0)), deterministic=True)

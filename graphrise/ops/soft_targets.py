@@ -57,7 +57,7 @@ class SoftTargets:
         if images == 0 or classes == 0:
             empty = index[:0]
             return cls(empty, empty, share[:0], empty, labelled, smoothing, classes)
-        there = (row >= 0) & (row < images) & (index >= 0) & (index < classes)
+        there = inside(row, index, images=images, classes=classes)
         share = torch.where(there, share, 0)
         row, index = row.clamp(0, images - 1), index.clamp(0, classes - 1)
         labelled = add_rows_(labelled, row, there.to(share.dtype)).clamp_(max=1)
@@ -117,6 +117,15 @@ class Pull:
     size: Tensor
     coefficient: Tensor
     even: Tensor
+
+    def to(self, dtype: torch.dtype) -> Pull:
+        """The same of another dtype."""
+        return Pull(**{name: of.to(dtype) for name, of in vars(self).items()})
+
+
+def inside(row: Tensor, index: Tensor, *, images: int, classes: int) -> Tensor:
+    """Which entries are of an image and a label that there are: bool `[E]`."""
+    return (row >= 0) & (row < images) & (index >= 0) & (index < classes)
 
 
 def add_rows_(out: Tensor, index: Tensor, values: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.rows import Row, show, write_csv, write_jsonl
+from benchmarks.rows import PACKAGES, Row, show, write_csv, write_jsonl
+from graphrise.train import folder
 
 
 def row(**changes):
@@ -72,3 +73,7 @@ def test_one_row_a_line_of_csv(tmp_path):
     assert [line["variant"] for line in found] == ["ours", "other"]
     assert float(found[0]["value"]) == 42
     assert "torch=" in found[0]["versions"]
+
+
+def test_training_cases_name_what_a_run_folder_names():
+    assert set(PACKAGES["train"]) == set(folder.PACKAGES)

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 import pytest
-import torch
 
 from graphrise.ops.backend import installed, interpreted
 
@@ -110,13 +109,3 @@ def ops():
     if interpreted() or not installed("triton"):
         pytest.skip("needs Triton's compiler")
     return Ops
-
-
-def pytest_collection_modifyitems(items):
-    """A test marked `gpu` is skipped without one."""
-    if torch.cuda.is_available():
-        return
-    skip = pytest.mark.skip(reason="needs a CUDA device")
-    for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(skip)

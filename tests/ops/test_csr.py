@@ -29,7 +29,9 @@ def test_entries_by_column_then_row(compiled, rows, index, pointer):
             patch.setitem(sys.modules, "numba", None)
         start, row, order = csr_transpose(rowptr, col, 6)
     assert (start.dtype, row.dtype, order.dtype) == (pointer, index, torch.int64)
-    entries = [(c, r, e) for e, (r, c) in enumerate(zip(row_index(rowptr), col, strict=True))]
+    entries = [
+        (c, r, e) for e, (r, c) in enumerate(zip(row_index(rowptr, len(col)), col, strict=True))
+    ]
     want = sorted((int(c), int(r), e) for c, r, e in entries)
     assert row.tolist() == [r for _, r, _ in want]
     assert order.tolist() == [e for _, _, e in want]
@@ -39,8 +41,8 @@ def test_entries_by_column_then_row(compiled, rows, index, pointer):
 
 @given(rows=MATRICES)
 def test_row_index(rows):
-    rowptr, _ = csr(rows)
-    assert row_index(rowptr).tolist() == [r for r, cols in enumerate(rows) for _ in cols]
+    rowptr, col = csr(rows)
+    assert row_index(rowptr, len(col)).tolist() == [r for r, cols in enumerate(rows) for _ in cols]
 
 
 def test_registered_with_torch():

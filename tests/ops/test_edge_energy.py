@@ -8,6 +8,7 @@ import torch
 
 from graphrise.errors import ConfigError, DataError
 from graphrise.ops import reference
+from graphrise.ops.backend import interpreted
 from graphrise.ops.edge_energy import edge_energy, neighbor_distance
 from graphrise.ops.edge_kinds import COMPILED, Kind
 
@@ -131,6 +132,37 @@ def test_symmetric_graph_needs_no_other_side(backend, device, kind):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.backends("torch", "triton")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_symmetric_gradient_of_halves_is_the_wide_one_rounded(backend, device, dtype, kind):
+    skip_what_is_torchs(backend, kind)
+    if dtype == torch.bfloat16 and backend == "triton" and interpreted():
+        pytest.skip("Triton's interpreter cuts bits off")
+    rowptr, col, weight = both_ways(7)
+    z, _ = numbers("odd", dtype)
+    args = {"z": torch.cat((z, -z[:2])), "weight": weight.to(dtype), "rowptr": rowptr, "col": col}
+    full = args | {name: args[name].float() for name in ("z", "weight")}
+    how: dict[str, Any] = {"kind": kind, "symmetric": True, "backend": backend}
+    got = gradients(edge_energy, **moved(args, device), **how)[1]
+    want = gradients(edge_energy, **moved(full, device), **how)[1]
+    assert want.dtype == torch.float32
+    assert torch.equal(got, want.to(dtype))
+
+
+@pytest.mark.gpu
+def test_symmetric_gradient_of_halves_takes_no_more_than_itself():
+    z = torch.randn(1 << 16, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    rowptr = torch.arange((1 << 16) + 1, device="cuda")
+    col = torch.arange(1 << 16, device="cuda") ^ 1
+    value = edge_energy(z, rowptr, col, symmetric=True, backend="triton")
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    (grad,) = torch.autograd.grad(value, z)
+    torch.testing.assert_close(grad[0].float(), -grad[1].float(), rtol=0, atol=0)
+    assert torch.cuda.max_memory_allocated() - before < 2 * grad.nbytes
+
+
 @pytest.mark.backends("torch", "numba", "triton")
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradcheck(backend, device, kind):
@@ -207,6 +239,32 @@ def test_threads_change_nothing(kind, symmetric):
         torch.set_num_threads(before)
     for one, three in zip(*found, strict=True):
         assert torch.equal(one, three)
+
+
+@pytest.mark.backends("triton")
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("kind", COMPILED)
+def test_unchecked_pointers_stay_in_memory(backend, device, kind, symmetric, monkeypatch):
+    monkeypatch.setattr("graphrise.ops.edge_energy.checked_mode", lambda _: False)
+    z, weight = torch.randn(4, 3, device=device), torch.tensor([1.0, 2.0, 4.0], device=device)
+    col = torch.tensor([1, 0, 2], device=device)
+    bad = torch.tensor([0, 9, 2, -5, 2**40], device=device)
+    # Cut to [0, 3): all, none, none, all.
+    cut = torch.tensor([0, 3, 3, 3, 6], device=device)
+    how: dict[str, Any] = {"kind": kind, "symmetric": symmetric, "backend": backend}
+    got = gradients(edge_energy, z, weight, rowptr=bad, col=col, **how)
+    want = gradients(edge_energy, z, weight.repeat(2), rowptr=cut, col=col.repeat(2), **how)
+    for ours, theirs in zip(got[:2], want[:2], strict=True):
+        torch.testing.assert_close(ours, theirs)
+    far = neighbor_distance(z, bad, col, kind, backend=backend)
+    assert (
+        far.tolist() == neighbor_distance(z, cut, col.repeat(2), kind, backend=backend)[3:].tolist()
+    )
+    # Of indices too: what is left out is at no distance.
+    col = torch.tensor([-1, 4, 2**40], device=device)
+    assert (
+        neighbor_distance(z, cut[[0, 1, 1, 1, 1]], col, kind, backend=backend).tolist() == [0.0] * 3
+    )
 
 
 @pytest.mark.backends("torch", "numba", "triton")

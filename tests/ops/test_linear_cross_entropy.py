@@ -1,6 +1,7 @@
 """Softmax over all rows of a table, never held: every backend against the dense reference."""
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ LOOSE = {torch.float64: 1e-14, torch.float32: 1e-6, torch.float16: 1e-3, torch.b
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """Blocks of 16 labels, so that small tables have several."""
-    monkeypatch.setattr(logit_blocks, "_BLOCK", 1)
+    monkeypatch.setattr(logit_blocks, "_BLOCK", {})
+    monkeypatch.setattr(logit_blocks, "_DEVICE_BLOCK", 1)
     monkeypatch.setattr(logit_blocks, "_FEWEST", 16)
 
 
@@ -77,6 +79,12 @@ def results(loss, args, upstream, **options):
 def upstream_of(args, device="cpu"):
     """Not of one sign: an image's loss may be subtracted."""
     return torch.linspace(-1, 2, args["z"].size(0), dtype=torch.float64, device=device)
+
+
+def unchecked(monkeypatch):
+    """Indices are not looked at, as on a GPU, whatever the device."""
+    module = sys.modules["graphrise.ops.linear_cross_entropy"]
+    monkeypatch.setattr(module, "checked_mode", lambda _: False)
 
 
 def skip_bf16_in_interpreter(dtype, backend):
@@ -291,20 +299,68 @@ def test_under_autocast_nothing_is_rounded():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("backend", ["torch", "triton"])
-def test_entries_out_of_range_are_left_out_unchecked(backend):
-    args = drawn("odd", device="cuda")
+def test_kernels_do_not_follow_torch_to_tf32():
+    args = drawn("several blocks", torch.float32, device="cuda")
+    # Learnt: the two parts of the gradient of an image's own labels almost cancel.
+    args["weight"] = (8 * args["weight"].detach()).requires_grad_()
     upstream = upstream_of(args, "cuda")
-    want = results(linear_cross_entropy, args, upstream, smoothing=0.1, backend=backend)
+    before, found = torch.get_float32_matmul_precision(), []
+    try:
+        for precision in ("highest", "high"):
+            torch.set_float32_matmul_precision(precision)
+            found.append(results(linear_cross_entropy, args, upstream, backend="triton"))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.backends("triton")
+def test_gradient_of_a_bias_alone_in_several_blocks(backend, device, monkeypatch):
+    monkeypatch.setattr("graphrise.ops.triton.linear_cross_entropy._ROWS", 40)
+    args = drawn("several blocks", device=device)
+    upstream = upstream_of(args, device)
+    want = results(reference.linear_cross_entropy, args, upstream, smoothing=0.1)
+    alone = args | {name: args[name].detach() for name in ("z", "weight")}
+    losses = linear_cross_entropy(**alone, smoothing=0.1, backend=backend)
+    (got,) = torch.autograd.grad((losses * upstream).sum(), args["bias"])
+    torch.testing.assert_close(losses, want[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(got, want[3], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.backends("torch", "triton")
+def test_entries_out_of_range_are_left_out_unchecked(backend, device, monkeypatch):
+    unchecked(monkeypatch)
+    args = drawn("odd", device=device)
     more = {
-        "row": torch.tensor([5, -1, 4, 4], device="cuda"),
-        "index": torch.tensor([0, 0, 37, -1], device="cuda"),
-        "share": torch.ones(4, dtype=torch.float64, device="cuda"),
+        "row": torch.tensor([5, -1, 4, 4], device=device),
+        "index": torch.tensor([0, 0, 37, -1], device=device),
+        "share": torch.ones(4, dtype=torch.float64, device=device),
     }
-    wrong = {name: torch.cat((args[name], more[name])) for name in more}
-    got = results(linear_cross_entropy, args | wrong, upstream, smoothing=0.1, backend=backend)
-    for ours, theirs in zip(got, want, strict=True):
+    wrong = args | {name: torch.cat((args[name], of)) for name, of in more.items()}
+    upstream = upstream_of(args, device)
+    results_of = []
+    for batch in (wrong, args):
+        batch["share"].requires_grad_()
+        losses = linear_cross_entropy(**batch, smoothing=0.1, backend=backend)
+        inputs = [batch[name] for name in ("z", "weight", "bias", "share")]
+        results_of.append([losses, *torch.autograd.grad((losses * upstream).sum(), inputs)])
+    results_of[1][4] = torch.cat((results_of[1][4], torch.zeros_like(more["share"])))
+    for ours, theirs in zip(*results_of, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["no image", "nothing to choose"])
+def test_entries_of_nothing_are_left_out_unchecked(case, monkeypatch):
+    unchecked(monkeypatch)
+    args = drawn(case, bias=False)
+    entries = torch.zeros(2, dtype=torch.long)
+    share = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    losses = linear_cross_entropy(args["z"], args["weight"], entries, entries, share)
+    losses.sum().backward()
+    assert not losses.any()
+    assert share.grad is not None
+    assert share.grad.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ OPTIONS = [{"lr": 0.1}, {"lr": 0.5, "eps": 0.01, "weight_decay": 0.2}]
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """Blocks of 16 labels, so that small tables have several."""
-    monkeypatch.setattr(logit_blocks, "_BLOCK", 1)
+    monkeypatch.setattr(logit_blocks, "_BLOCK", {})
+    monkeypatch.setattr(logit_blocks, "_DEVICE_BLOCK", 1)
     monkeypatch.setattr(logit_blocks, "_FEWEST", 16)
 
 
@@ -63,6 +64,20 @@ def test_equals_the_dense_step(backend, device, options, smoothing, weighted):
     got = linear_cross_entropy_step_(
         **given, smoothing=smoothing, upstream=upstream, backend=backend, **options
     )
+    for ours, theirs in zip((*got, given["table"], given["state"]), want, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.backends("triton")
+@pytest.mark.parametrize("rows", [7, 40, 101])
+def test_a_table_of_several_blocks_equals_the_dense_step(backend, device, monkeypatch, rows):
+    monkeypatch.setattr("graphrise.ops.triton.linear_cross_entropy._ROWS", rows)
+    given = drawn(images=40, labels=101, device=device)
+    # Blocks without an entry, and entries at both ends of one.
+    given["index"] = torch.tensor([0, 6, 7, 39, 80, 100], device=device).repeat(13)
+    options: dict[str, Any] = OPTIONS[1]
+    want = expected(given, None, 0.1, options)
+    got = linear_cross_entropy_step_(**given, smoothing=0.1, backend=backend, **options)
     for ours, theirs in zip((*got, given["table"], given["state"]), want, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 

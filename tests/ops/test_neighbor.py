@@ -151,6 +151,33 @@ def test_threads_change_nothing():
         torch.set_num_threads(before)
 
 
+@pytest.mark.backends("torch", "numba", "triton")
+@pytest.mark.parametrize("weighted", [True, False])
+def test_mean_is_the_sum_by_the_sum_of_weights(backend, device, weighted):
+    rowptr, col = graph([3, 0, 5000, 1], 7)
+    z, weight = torch.randn(7, 3), torch.rand(col.numel()) if weighted else None
+    every = torch.ones(col.numel()) if weight is None else weight
+    args = {"z": z, "rowptr": rowptr, "col": col, "weight": weight}
+    shares = rowptr, col, every.double()
+    share = reference.neighbor_sum(torch.ones(7, 1).double(), *shares)
+    want = reference.neighbor_sum(z.double(), *shares) / torch.where(share == 0, 1, share)
+    got = neighbor_mean(**moved(args, device), backend=backend)
+    torch.testing.assert_close(got.cpu().double(), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_same_in_every_run_on_a_gpu(backend):
+    rowptr, col = (of.cuda() for of in graph([100_000, 3, 50_000], 1000))
+    z, weight = torch.randn(1000, 33).cuda().requires_grad_(), torch.rand(col.numel()).cuda()
+    found = []
+    for _ in range(3):
+        mean = neighbor_mean(z, rowptr, col, weight, backend=backend)
+        found.append((mean, *torch.autograd.grad(mean.square().sum(), z)))
+    for again in found[1:]:
+        assert all(map(torch.equal, found[0], again))
+
+
 def test_mean_of_half_precision_is_of_wide_sums():
     rowptr, col = torch.tensor([0, 4000]), torch.zeros(4000, dtype=torch.int64)
     z = torch.full((1, 2), 3.0, dtype=torch.bfloat16)

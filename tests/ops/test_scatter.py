@@ -266,23 +266,6 @@ def test_no_number_is_an_extreme_and_ties_are_the_first(backend, device):
     assert arg.tolist() == [1, 6, 2, 3]
 
 
-@pytest.mark.backends("triton")
-def test_unchecked_an_index_out_of_range_is_left_out(backend, device, monkeypatch):
-    monkeypatch.setattr(scatter_index, "checked_mode", lambda _: False)
-    for module in ("scatter_sum", "scatter_extreme"):
-        monkeypatch.setattr(f"graphrise.ops.{module}.by_row", scatter_index.by_sorting)
-    index = torch.tensor([-1, 0, 7, 1, 0, 2**40], device=device)
-    src = torch.tensor([9.0, 1.0, 9.0, 2.0, 3.0, 9.0], device=device, requires_grad=True)
-    args = src, index, 0, None, 2
-    for deterministic in (False, True):
-        out = scatter.scatter_sum(*args, deterministic=deterministic, backend=backend)
-        assert out.tolist() == [4.0, 2.0]
-        (grad,) = torch.autograd.grad(out.sum(), src)
-        assert grad.tolist() == [0.0, 1.0, 0.0, 1.0, 1.0, 0.0]
-    value, arg = scatter.scatter_max(*args, backend=backend)
-    assert (value.tolist(), arg.tolist()) == ([3.0, 2.0], [4, 3])
-
-
 def test_sorted_as_counted():
     index = torch.tensor([2, 0, 2, 4, 0], dtype=torch.int32)
     for got, want in zip(

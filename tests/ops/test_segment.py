@@ -235,6 +235,20 @@ def test_unchecked_pointers_stay_in_memory(backend, device, monkeypatch):
     assert segment_reduce(src, rowptr, backend=backend).tolist() == [7.0, 0.0, 0.0, 7.0]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_same_in_every_run_on_a_gpu(backend):
+    lengths = [100_000, 3, 50_000]
+    rowptr, src = pointers(lengths).cuda(), torch.randn(sum(lengths), 5).cuda().requires_grad_()
+    found = []
+    for _ in range(3):
+        total = segment_reduce(src, rowptr, backend=backend)
+        share = segment_softmax(src, rowptr, backend=backend)
+        found.append((total, share, *torch.autograd.grad(share.square().sum(), src)))
+    for again in found[1:]:
+        assert all(map(torch.equal, found[0], again))
+
+
 @pytest.mark.parametrize("width", [1, 3, 32])
 def test_threads_change_nothing(width):
     lengths = [1000, 3, 0, 2500, 700, 41] * 4

@@ -30,7 +30,7 @@ def grow(
         count: Rows wanted; None: all that follow.
 
     Returns:
-        A new table on the same device.
+        A new table on the same device, in memory; it moves with a module that has it.
 
     Raises:
         ConfigError: Fewer labels than before, `table` is a shard, or no such rows.
@@ -66,7 +66,7 @@ def rebuild(
         count: Rows wanted; None: all that follow.
 
     Returns:
-        A new table on the same device.
+        A new table on the same device, in memory; it moves with a module that has it.
 
     Raises:
         ConfigError: `old_row` is something else, `table` is a shard, or no such rows.

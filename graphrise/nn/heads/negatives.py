@@ -211,7 +211,7 @@ class InBatch(Negatives):
         Raises:
             ConfigError: One of them never occurs in the data, by its frequency.
         """
-        never = own[self._share.to(own.device)[own] == 0]
+        never = own[self._share_of(own) == 0]
         if never.numel():
             raise ConfigError(
                 f"in-batch negatives: label {int(never[0])} is in the batch, but its frequency is 0"
@@ -219,8 +219,12 @@ class InBatch(Negatives):
         return Drawn(torch.unique(own).cpu(), lambda of: self._expected(of, own.numel()))
 
     def _expected(self, of: Tensor, entries: int) -> Tensor:
-        share = self._share.to(of.device)[of].to(torch.float64)
+        share = self._share_of(of).to(torch.float64)
         return -torch.expm1(entries * torch.log1p(-share.clamp(max=1 - 1e-12)))
+
+    def _share_of(self, label: Tensor) -> Tensor:
+        # A step asks for a few of the shares of all labels; only those go to its device.
+        return self._share[label.to(self._share.device)].to(label.device)
 
 
 class Mixed(Negatives):

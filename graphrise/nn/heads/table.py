@@ -23,7 +23,8 @@ class LabelTable(nn.Module):
     the rows themselves in `touched`; `nn.RowwiseAdagrad` and `nn.RowwiseSGD` take them from there.
     `gradient` is a parameter for what expects one: gradient scalers, clipping, `zero_grad`. It is
     none of the module's, since no other optimiser could use it, and `state_dict` holds neither it
-    nor the table (`save_table` does, in parts).
+    nor the table (`save_table` does, in parts). A table moves with a module that has it, unless it
+    was given a device, as those of `mapped_table` and `open_table` are: then it stays.
 
     Attributes:
         weight: `[C, D]`.
@@ -63,10 +64,12 @@ class LabelTable(nn.Module):
             weight: Use this `[C, D]` and its content, for example a mapped file; None: make one.
             state: Use these `[C]` sums of squares, float32 (float64 with such a weight); None:
                 zeros.
-            device: Where it lies; the embeddings may be elsewhere.
+            device: Where it lies and stays, in its dtype, wherever a module that has it goes; the
+                embeddings may be elsewhere. None: where torch makes it or the `weight` lies, and it
+                goes with the module.
 
         Raises:
-            ConfigError: No labels, another dtype, or a tensor of another shape.
+            ConfigError: No labels, another dtype, or a tensor of another shape or elsewhere.
         """
         super().__init__()
         if num_labels < 1:
@@ -80,14 +83,15 @@ class LabelTable(nn.Module):
         if state is None:
             total = torch.float64 if dtype == torch.float64 else torch.float32
             state = torch.zeros(num_labels, dtype=total, device=weight.device)
-        if weight.shape != (num_labels, dim) or state.shape != (num_labels,):
-            raise ConfigError(
-                f"label table: weight and state are {list(weight.shape)} and {list(state.shape)}, "
-                f"not {[num_labels, dim]} and {[num_labels]}"
-            )
+        _demand_fit(weight, state, num_labels, dim, device)
         self.first, self.seed = first, seed
-        self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("state", state, persistent=False)
+        if device is None:
+            self.register_buffer("weight", weight, persistent=False)
+            self.register_buffer("state", state, persistent=False)
+        else:
+            # A module does not move what is none of its buffers: a copy of a file's rows would fill
+            # the memory that they were kept out of, and training would no longer reach the file.
+            self.weight, self.state = weight, state
         # Past nn.Module, which would make it one of the module's parameters.
         empty = torch.empty(0, device=weight.device)
         self.__dict__["gradient"] = nn.Parameter(empty)
@@ -160,6 +164,23 @@ class LabelTable(nn.Module):
         self.gradient.grad = None
         self.gradient.data = grads.new_zeros(1).expand(grads.shape)
         self.gradient.grad = grads
+
+
+def _demand_fit(
+    weight: Tensor, state: Tensor, num_labels: int, dim: int, device: torch.device | str | None
+) -> None:
+    if weight.shape != (num_labels, dim) or state.shape != (num_labels,):
+        raise ConfigError(
+            f"label table: weight and state are {list(weight.shape)} and {list(state.shape)}, "
+            f"not {[num_labels, dim]} and {[num_labels]}"
+        )
+    asked = weight.device if device is None else torch.device(device)
+    for here in (weight.device, state.device):
+        if asked.type != here.type or asked.index not in (None, here.index):
+            raise ConfigError(
+                f"label table: weight lies on {weight.device} and state on {state.device}; both "
+                f"must lie on {asked}"
+            )
 
 
 class _Gather(torch.autograd.Function):

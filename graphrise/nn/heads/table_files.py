@@ -92,7 +92,7 @@ def load_table(
         folder: That `save_table` wrote.
         first: Label of the first row wanted.
         count: Rows wanted; None: all that follow.
-        device: Where the table is to lie.
+        device: As `LabelTable`'s: where the table is to lie and stay.
         verify: Read the files of these rows once more and compare checksums.
 
     Raises:
@@ -105,9 +105,7 @@ def load_table(
     if verify:
         saved.verify(first, count)
     weight = torch.empty(count, saved.dim, dtype=saved.dtype, device=device)
-    table = LabelTable(
-        count, saved.dim, dtype=saved.dtype, seed=saved.seed, first=first, weight=weight
-    )
+    table = LabelTable(count, saved.dim, seed=saved.seed, first=first, weight=weight, device=device)
     saved.fill("weight", first, table.weight)
     saved.fill("state", first, table.state)
     return table

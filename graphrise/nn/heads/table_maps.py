@@ -1,4 +1,7 @@
-"""Label tables whose rows stay in files: for tables larger than memory."""
+"""Label tables whose rows stay in files: for tables larger than memory.
+
+A module that is moved to a GPU leaves them there: rows go over as a step reads them.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def open_table(folder: Path, first: int = 0, count: int | None = None) -> LabelT
 
     weight = mapped("weight", saved.dtype)
     state = mapped("state", saved.state_dtype)
-    return LabelTable(*weight.shape, seed=saved.seed, first=first, weight=weight, state=state)
+    return _kept(saved, first, weight, state)
 
 
 def mapped_table(
@@ -131,4 +134,10 @@ def mapped_copy(
 def _new(like: SavedTable, place: Path, count: int, first: int) -> LabelTable:
     weight = new_rows(place / _MARK, like.shape("weight", count), like.dtype)
     state = new_rows(place / "state.npy", like.shape("state", count), like.state_dtype)
-    return LabelTable(*weight.shape, seed=like.seed, first=first, weight=weight, state=state)
+    return _kept(like, first, weight, state)
+
+
+def _kept(like: SavedTable, first: int, weight: torch.Tensor, state: torch.Tensor) -> LabelTable:
+    """A table over mapped rows, which no module takes away from their file."""
+    given = {"weight": weight, "state": state, "device": "cpu"}
+    return LabelTable(*weight.shape, seed=like.seed, first=first, **given)

@@ -10,6 +10,8 @@ from torch import Tensor
 from graphrise.ops import edge_blocks
 from graphrise.ops.csr import csr_transpose
 from graphrise.ops.edge_kinds import COMPILED, inverse_norm
+from graphrise.ops.triton.csr import bounds
+from graphrise.ops.triton.device import device_of
 from graphrise.ops.triton.dtypes import wide
 
 SQUARED_L2, L2, L1, COSINE = (tl.constexpr(kind) for kind in range(len(COMPILED)))
@@ -64,6 +66,7 @@ def apart_kernel(
     col,
     weight,
     num_z,
+    entries,
     dim,
     KIND: tl.constexpr,
     HAS_WEIGHT: tl.constexpr,
@@ -74,7 +77,7 @@ def apart_kernel(
 ):
     """Distances of a row's entries: `out[e]` of EACH, else `out[row]`, their weighted sum."""
     row = tl.program_id(0).to(tl.int64)
-    begin, end = tl.load(rowptr + row).to(tl.int64), tl.load(rowptr + row + 1).to(tl.int64)
+    begin, end = bounds(rowptr, row, True, entries)
     place = tl.arange(0, DIM)
     inside = place < dim
     own = tl.load(z + row * dim + place, mask=inside, other=0.0).to(WIDE)
@@ -112,6 +115,7 @@ def pull_kernel(
     weight,
     scale,
     num_z,
+    entries,
     dim,
     KIND: tl.constexpr,
     HAS_WEIGHT: tl.constexpr,
@@ -126,7 +130,7 @@ def pull_kernel(
     Not ATOMIC, nobody else writes to the row.
     """
     row = tl.program_id(0).to(tl.int64)
-    begin, end = tl.load(rowptr + row).to(tl.int64), tl.load(rowptr + row + 1).to(tl.int64)
+    begin, end = bounds(rowptr, row, True, entries)
     place = tl.arange(0, DIM)
     inside = place < dim
     own = tl.load(z + row * dim + place, mask=inside, other=0.0).to(WIDE)
@@ -180,32 +184,37 @@ def pull_(
     kind: str,
     symmetric: bool,
 ) -> None:
-    """Add to `grad` `[N, D]`, of the wide dtype, the gradient of `scale * energy`."""
+    """Add to `grad` `[N, D]` the gradient of `scale * energy`.
+
+    It is of the wide dtype; that of a symmetric graph, where a row is added to once, may be of z's.
+    """
     norm = inverse_norm(z.to(edge_blocks.wide(z.dtype))) if kind == "cosine" else z
     scale = grad.new_ones(()) if scale is None else scale
     deterministic = torch.are_deterministic_algorithms_enabled()
     entries, dim, warps = _tile(z)
 
     def add(rowptr: Tensor, col: Tensor, weight: Tensor | None) -> None:
-        pull_kernel[(z.size(0),)](
-            grad,
-            z,
-            norm,
-            rowptr,
-            col,
-            z if weight is None else weight,
-            scale,
-            z.size(0),
-            z.size(1),
-            KIND=COMPILED.index(kind),  # pyright: ignore[reportArgumentType]
-            HAS_WEIGHT=weight is not None,
-            FACTOR=2 if symmetric else 1,
-            ATOMIC=not (symmetric or deterministic),
-            WIDE=wide(z.dtype),
-            ENTRIES=entries,
-            DIM=dim,
-            num_warps=warps,  # pyright: ignore[reportCallIssue]
-        )
+        with device_of(grad):
+            pull_kernel[(z.size(0),)](
+                grad,
+                z,
+                norm,
+                rowptr,
+                col,
+                z if weight is None else weight,
+                scale,
+                z.size(0),
+                col.numel(),
+                z.size(1),
+                KIND=COMPILED.index(kind),  # pyright: ignore[reportArgumentType]
+                HAS_WEIGHT=weight is not None,
+                FACTOR=2 if symmetric else 1,
+                ATOMIC=not (symmetric or deterministic),
+                WIDE=wide(z.dtype),
+                ENTRIES=entries,
+                DIM=dim,
+                num_warps=warps,  # pyright: ignore[reportCallIssue]
+            )
 
     add(rowptr, col, weight)
     if deterministic and not symmetric:
@@ -225,23 +234,25 @@ def _over_rows(
 ) -> None:
     norm = inverse_norm(z.to(edge_blocks.wide(z.dtype))) if kind == "cosine" else z
     entries, dim, warps = _tile(z)
-    apart_kernel[(z.size(0),)](
-        out,
-        z,
-        norm,
-        rowptr,
-        col,
-        z if weight is None else weight,
-        z.size(0),
-        z.size(1),
-        KIND=COMPILED.index(kind),  # pyright: ignore[reportArgumentType]
-        HAS_WEIGHT=weight is not None,
-        EACH=each,
-        WIDE=wide(z.dtype),
-        ENTRIES=entries,
-        DIM=dim,
-        num_warps=warps,  # pyright: ignore[reportCallIssue]
-    )
+    with device_of(out):
+        apart_kernel[(z.size(0),)](
+            out,
+            z,
+            norm,
+            rowptr,
+            col,
+            z if weight is None else weight,
+            z.size(0),
+            col.numel(),
+            z.size(1),
+            KIND=COMPILED.index(kind),  # pyright: ignore[reportArgumentType]
+            HAS_WEIGHT=weight is not None,
+            EACH=each,
+            WIDE=wide(z.dtype),
+            ENTRIES=entries,
+            DIM=dim,
+            num_warps=warps,  # pyright: ignore[reportCallIssue]
+        )
 
 
 def _tile(z: Tensor) -> tuple[int, int, int]:

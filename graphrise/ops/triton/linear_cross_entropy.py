@@ -14,6 +14,7 @@ from graphrise.ops import logit_blocks
 from graphrise.ops.dtypes import wide
 from graphrise.ops.logit_blocks import DenseSink, RowSink
 from graphrise.ops.soft_targets import Pull, SoftTargets
+from graphrise.ops.triton.device import device_of
 from graphrise.ops.triton.softmax_kernels import LIFT, sums_kernel, to_rows_kernel, to_z_kernel
 
 _PROGRAMS = 2048
@@ -44,7 +45,8 @@ def log_sum_exp(
     grid, span = _shared(images, classes, options)
     top = z.new_empty(grid[1], z.size(0), dtype=wide(z.dtype))
     total = torch.empty_like(top)
-    sums_kernel[grid](top, total, z, weight, given, images, classes, dim, span, **options)
+    with device_of(z):
+        sums_kernel[grid](top, total, z, weight, given, images, classes, dim, span, **options)
     highest = top.amax(dim=0)
     sums = (total * torch.exp(top - highest)).sum(dim=0, dtype=torch.float64)
     own = weight.index_select(0, targets.index).to(top.dtype)
@@ -88,7 +90,8 @@ def _to_z(to_z: Tensor, z: Tensor, weight: Tensor, bias: Tensor | None, pull: Pu
     options, offset = launch(z, bias), pull.offset
     grid, span = _shared(images, classes, options)
     parts = to_z.new_empty(grid[1], *z.shape)
-    to_z_kernel[grid](parts, z, weight, given, offset, images, classes, dim, span, **options)
+    with device_of(z):
+        to_z_kernel[grid](parts, z, weight, given, offset, images, classes, dim, span, **options)
     torch.sum(parts, dim=0, out=to_z)
     to_z.mul_((pull.sign * pull.size * _LOWER).unsqueeze(1))
 
@@ -111,27 +114,30 @@ def _to_rows(
     # The kernel rounds what is kept, so that needs no buffer.
     kept = isinstance(sink, DenseSink)
     step = classes if kept else _ROWS
-    for begin in range(0, classes, step):
+    # All at once: a look at the device for every block would have each wait for the one before.
+    starts = torch.arange(0, classes, step, device=labels.device)
+    edges = [*torch.searchsorted(labels, starts).tolist(), labels.numel()]
+    for i, begin in enumerate(range(0, classes, step)):
         end = min(begin + step, classes)
         grads = sink.table if kept else sink.buffer(begin, end)
-        to_rows_kernel[(triton.cdiv(end - begin, options["BLOCK_C"]),)](
-            grads,
-            at_bias[begin:end],
-            z,
-            signed,
-            weight[begin:end],
-            z if bias is None else bias[begin:end],
-            offset,
-            pull.sign,
-            scale,
-            even,
-            z.size(0),
-            end - begin,
-            z.size(1),
-            **options,
-        )
-        edges = torch.searchsorted(labels, labels.new_tensor([begin, end])).tolist()
-        mine = slice(*edges)
+        with device_of(z):
+            to_rows_kernel[(triton.cdiv(end - begin, options["BLOCK_C"]),)](
+                grads,
+                at_bias[begin:end],
+                z,
+                signed,
+                weight[begin:end],
+                z if bias is None else bias[begin:end],
+                offset,
+                pull.sign,
+                scale,
+                even,
+                z.size(0),
+                end - begin,
+                z.size(1),
+                **options,
+            )
+        mine = slice(edges[i], edges[i + 1])
         grads.index_copy_(0, labels[mine] - begin, own[mine].to(grads.dtype))
         if not kept:
             sink.take(begin, end, grads)
@@ -144,23 +150,23 @@ def _own_rows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Labels of the batch `[R]`, rising, and the wide gradient of their rows and biases.
 
-    Their two parts almost cancel where an image is learnt, and must not be rounded before.
+    Their two parts almost cancel where an image is learnt, and must not be rounded before. They are
+    few, and of float64: products of float32 may be of TF32, by a setting that the kernels' are not.
     """
     labels, place = torch.unique_consecutive(targets.index, return_inverse=True)
-    rows = weight.index_select(0, labels)
-    out = torch.empty_like(rows, dtype=pull.even.dtype)
-    to_bias = pull.even.new_empty(labels.shape)
+    rows = weight.index_select(0, labels).double()
+    out, to_bias = torch.empty_like(rows), rows.new_empty(labels.shape)
     logit_blocks.gradients(
-        z,
+        z.double(),
         rows,
         None if bias is None else bias.index_select(0, labels),
         replace(targets, index=place, classes=labels.numel()),
-        pull,
+        pull.to(rows.dtype),
         to_z=None,
         to_bias=to_bias,
         sink=DenseSink(out),
     )
-    return labels, out, to_bias
+    return labels, out.to(pull.even.dtype), to_bias.to(pull.even.dtype)
 
 
 def launch(z: Tensor, bias: Tensor | None) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrise.ops.triton.csr import bounds
+from graphrise.ops.triton.device import device_of
 from graphrise.ops.triton.dtypes import wide
+from graphrise.ops.triton.grid import own_columns, tiled
 
 ENTRIES = 16
 """Entries that are loaded at once: what an image has of neighbours."""
@@ -31,7 +33,7 @@ def sum_kernel(
     """`out[row] = sum_e weight[e] z[col[e]]` of one row and DIM of its columns."""
     row = tl.program_id(0).to(tl.int64)
     begin, end = bounds(rowptr, row, True, entries)
-    place = tl.program_id(1) * DIM + tl.arange(0, DIM)
+    place = own_columns(DIM)
     inside = place < dim
     total = tl.zeros([DIM], dtype=WIDE)
     for start in range(begin, end, ENTRIES):
@@ -82,39 +84,41 @@ def neighbor_sum_(
 ) -> None:
     """Write `out` `[N, D]`; contiguous tensors of one device."""
     dim = min(triton.next_power_of_2(z.size(1)), 256)
-    grid = (out.size(0), triton.cdiv(z.size(1), dim))
+    grid = tiled(out.size(0), triton.cdiv(z.size(1), dim))
     given = z if weight is None else weight
-    sum_kernel[grid](
-        out,
-        z,
-        rowptr,
-        col,
-        given,
-        z.size(0),
-        col.numel(),
-        z.size(1),
-        HAS_WEIGHT=weight is not None,
-        WIDE=wide(z.dtype),
-        ENTRIES=ENTRIES,
-        DIM=dim,
-        num_warps=1 if dim <= 128 else 2,  # pyright: ignore[reportCallIssue]
-    )
+    with device_of(out):
+        sum_kernel[grid](
+            out,
+            z,
+            rowptr,
+            col,
+            given,
+            z.size(0),
+            col.numel(),
+            z.size(1),
+            HAS_WEIGHT=weight is not None,
+            WIDE=wide(z.dtype),
+            ENTRIES=ENTRIES,
+            DIM=dim,
+            num_warps=1 if dim <= 128 else 2,  # pyright: ignore[reportCallIssue]
+        )
 
 
 def edge_dot_(out: Tensor, g: Tensor, z: Tensor, rowptr: Tensor, col: Tensor) -> None:
     """Write `out` `[E]`; contiguous tensors of one device."""
     dim = triton.next_power_of_2(z.size(1))
-    dot_kernel[(g.size(0),)](
-        out,
-        g,
-        z,
-        rowptr,
-        col,
-        z.size(0),
-        col.numel(),
-        z.size(1),
-        WIDE=wide(z.dtype),
-        ENTRIES=ENTRIES,
-        DIM=dim,
-        num_warps=1 if dim <= 128 else 4,  # pyright: ignore[reportCallIssue]
-    )
+    with device_of(out):
+        dot_kernel[(g.size(0),)](
+            out,
+            g,
+            z,
+            rowptr,
+            col,
+            z.size(0),
+            col.numel(),
+            z.size(1),
+            WIDE=wide(z.dtype),
+            ENTRIES=ENTRIES,
+            DIM=dim,
+            num_warps=1 if dim <= 128 else 4,  # pyright: ignore[reportCallIssue]
+        )

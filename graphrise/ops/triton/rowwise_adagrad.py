@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from graphrise.ops.triton.device import device_of
 from graphrise.ops.triton.dtypes import wide
 
 
@@ -69,21 +70,22 @@ def update_(
     """`rowwise_adagrad_` of contiguous tensors of one device, with at least one row."""
     in_order, order = torch.sort(rows, stable=True)
     dim = triton.next_power_of_2(table.size(1))
-    update_kernel[(rows.numel(),)](
-        table,
-        state,
-        in_order,
-        order,
-        grads.contiguous(),
-        in_order if noise is None else noise,
-        lr,
-        eps,
-        weight_decay,
-        table.size(0),
-        rows.numel(),
-        table.size(1),
-        ROUND=noise is not None,
-        WIDE=wide(table.dtype),
-        DIM=dim,
-        num_warps=1 if dim <= 256 else 4,  # pyright: ignore[reportCallIssue]
-    )
+    with device_of(table):
+        update_kernel[(rows.numel(),)](
+            table,
+            state,
+            in_order,
+            order,
+            grads.contiguous(),
+            in_order if noise is None else noise,
+            lr,
+            eps,
+            weight_decay,
+            table.size(0),
+            rows.numel(),
+            table.size(1),
+            ROUND=noise is not None,
+            WIDE=wide(table.dtype),
+            DIM=dim,
+            num_warps=1 if dim <= 256 else 4,  # pyright: ignore[reportCallIssue]
+        )

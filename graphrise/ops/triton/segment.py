@@ -10,8 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from graphrise.ops.triton.csr import bounds
+from graphrise.ops.triton.csr import blank, bounds
+from graphrise.ops.triton.device import device_of
 from graphrise.ops.triton.dtypes import wide
+from graphrise.ops.triton.grid import own_columns, tiled
 
 PART = 2048
 """Entries that are summed at a time of a segment of at least twice as many."""
@@ -27,12 +29,13 @@ def walk_sum(
 ):
     """Add `length` rows from `begin` on, each row of `total` its own."""
     at = src + begin[:, None] * dim + place[None, :]
+    step = tl.cast(dim, tl.int64)
     longest = tl.max(length, axis=0)
     for k in range(0, longest, UNROLL):
         for u in tl.static_range(UNROLL):
             mask = (k + u < length)[:, None] & inside[None, :]
-            total += tl.load(at + u * dim, mask=mask, other=0.0).to(WIDE)
-        at += UNROLL * dim
+            total += tl.load(at + u * step, mask=mask, other=0.0).to(WIDE)
+        at += UNROLL * step
     return total
 
 
@@ -56,7 +59,7 @@ def sum_kernel(
     there = row < num_rows
     begin, end = bounds(rowptr, row, there, entries)
     length = end - begin
-    place = tl.program_id(1) * DIM + tl.arange(0, DIM)
+    place = own_columns(DIM)
     inside = place < dim
     long = length >= 2 * PART
     total = tl.zeros([ROWS, DIM], dtype=WIDE)
@@ -102,7 +105,7 @@ def part_kernel(
     first = begin + k * PART
     last = tl.where(k == pieces - 1, end, first + PART)
     last = tl.where(mine, last, first)
-    place = tl.program_id(1) * DIM + tl.arange(0, DIM)
+    place = own_columns(DIM)
     inside = place < dim
     total = tl.zeros([ENTRIES, DIM], dtype=WIDE)
     for start in range(first, last, ENTRIES):
@@ -125,22 +128,24 @@ def spread_kernel(
     ROWS: tl.constexpr,
     DIM: tl.constexpr,
 ):
-    """`out[e] = value[row]` of the entries of ROWS rows."""
+    """`out[e] = value[row]` of the entries of ROWS rows; 0 of entries of none."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there = row < num_rows
     begin, end = bounds(rowptr, row, there, entries)
     length = end - begin
-    place = tl.program_id(1) * DIM + tl.arange(0, DIM)
+    place = own_columns(DIM)
     inside = place < dim
     mask = there[:, None] & inside[None, :]
     own = tl.load(value + row[:, None] * dim + place[None, :], mask=mask, other=0.0)
     at = out + begin[:, None] * dim + place[None, :]
+    step = tl.cast(dim, tl.int64)
     longest = tl.max(length, axis=0)
     for k in range(0, longest, UNROLL):
         for u in tl.static_range(UNROLL):
             mask = (k + u < length)[:, None] & inside[None, :]
-            tl.store(at + u * dim, own, mask=mask)
-        at += UNROLL * dim
+            tl.store(at + u * step, own, mask=mask)
+        at += UNROLL * step
+    blank(out, rowptr, num_rows, entries, dim, place, inside, ROWS, DIM)
 
 
 @triton.jit
@@ -162,7 +167,7 @@ def extreme_kernel(
     there = row < num_rows
     begin, end = bounds(rowptr, row, there, entries)
     length = end - begin
-    place = tl.program_id(1) * DIM + tl.arange(0, DIM)
+    place = own_columns(DIM)
     inside = place < dim
     best = tl.zeros([ROWS, DIM], dtype=WIDE)
     at = tl.zeros([ROWS, DIM], dtype=tl.int64) + entries
@@ -181,11 +186,11 @@ def extreme_kernel(
     tl.store(arg + to, at, mask=mask)
 
 
-def shape(num_rows: int, dim: int) -> tuple[tuple[int, int], dict[str, int]]:
+def shape(num_rows: int, dim: int) -> tuple[tuple[int, int, int], dict[str, int]]:
     """Grid, and rows and columns of a program: 1,024 numbers, 8 of a thread."""
     columns = min(triton.next_power_of_2(dim), 256)
     rows = min(1024 // columns, 32 * WARPS)
-    grid = triton.cdiv(num_rows, rows), triton.cdiv(dim, columns)
+    grid = tiled(triton.cdiv(num_rows, rows), triton.cdiv(dim, columns))
     return grid, {"ROWS": rows, "DIM": columns, "num_warps": WARPS}
 
 
@@ -194,41 +199,43 @@ def segment_sum_(out: Tensor, src: Tensor, rowptr: Tensor) -> None:
     entries, dim, acc = src.size(0), src.size(1), wide(src.dtype)
     grid, options = shape(out.size(0), dim)
     parts = src.new_empty(entries // PART, dim, dtype=_torch(acc))
-    if parts.size(0) > 1:  # whether there are long segments is not known here
-        part_kernel[(parts.size(0), grid[1])](
-            parts,
+    with device_of(out):
+        if parts.size(0) > 1:  # whether there are long segments is not known here
+            part_kernel[(parts.size(0), *grid[1:])](
+                parts,
+                src,
+                rowptr,
+                out.size(0),
+                entries,
+                dim,
+                out.size(0).bit_length(),
+                WIDE=acc,
+                PART=PART,
+                ENTRIES=ENTRIES,
+                DIM=options["DIM"],
+                num_warps=WARPS,  # pyright: ignore[reportCallIssue]
+            )
+        sum_kernel[grid](
+            out,
             src,
+            parts,
             rowptr,
             out.size(0),
             entries,
             dim,
-            out.size(0).bit_length(),
             WIDE=acc,
             PART=PART,
-            ENTRIES=ENTRIES,
-            DIM=options["DIM"],
-            num_warps=WARPS,  # pyright: ignore[reportCallIssue]
+            UNROLL=UNROLL,
+            **options,
         )
-    sum_kernel[grid](
-        out,
-        src,
-        parts,
-        rowptr,
-        out.size(0),
-        entries,
-        dim,
-        WIDE=acc,
-        PART=PART,
-        UNROLL=UNROLL,
-        **options,
-    )
 
 
 def segment_spread_(out: Tensor, value: Tensor, rowptr: Tensor) -> None:
     """Write `out` `[E, D]`; as above."""
     grid, options = shape(value.size(0), out.size(1))
     size = value.size(0), *out.shape
-    spread_kernel[grid](out, value, rowptr, *size, UNROLL=UNROLL, **options)
+    with device_of(out):
+        spread_kernel[grid](out, value, rowptr, *size, UNROLL=UNROLL, **options)
 
 
 def segment_extreme_(out: Tensor, arg: Tensor, src: Tensor, rowptr: Tensor, largest: bool) -> None:
@@ -236,7 +243,8 @@ def segment_extreme_(out: Tensor, arg: Tensor, src: Tensor, rowptr: Tensor, larg
     grid, options = shape(out.size(0), src.size(1))
     size = out.size(0), *src.shape
     acc = wide(src.dtype)
-    extreme_kernel[grid](out, arg, src, rowptr, *size, LARGEST=largest, WIDE=acc, **options)
+    with device_of(out):
+        extreme_kernel[grid](out, arg, src, rowptr, *size, LARGEST=largest, WIDE=acc, **options)
 
 
 def _torch(dtype: tl.dtype) -> torch.dtype:

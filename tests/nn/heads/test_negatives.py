@@ -157,6 +157,20 @@ def test_in_batch_counts_rare_labels_exactly():
     assert drawn.expected(torch.tensor([5])).item() == pytest.approx(want, rel=1e-6)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_in_batch_moves_the_shares_of_a_batch_only():
+    sampler, own = InBatch(1 / (torch.arange(1_000_000) + 3.0)), torch.arange(0, 1_000_000, 9973)
+    want = sampler.draw(0, own).expected(own)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    drawn = sampler.draw(0, own.cuda())
+    got = drawn.expected(own.cuda())
+    assert torch.cuda.max_memory_allocated() - before < 1_000_000
+    assert torch.equal(drawn.index, own)
+    torch.testing.assert_close(got.cpu(), want, rtol=1e-12, atol=0)
+
+
 def test_mixed_is_the_union():
     one, other = Uniform(50, 10), InBatch(torch.arange(50).flip(0) + 1.0)
     own = torch.tensor([7, 1, 7])

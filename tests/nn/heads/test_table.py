@@ -201,6 +201,28 @@ def test_a_table_that_is_given_is_used_as_it_is():
     assert table.state.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_table_with_a_device_stays_when_its_module_is_moved(given):
+    weight = drawn(9, 4) if given else None
+    table = LabelTable(9, 4, dtype=torch.float64, weight=weight, device="cpu")
+    kept = table.weight, table.state
+    model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(4, 4), "head": table})
+    for moved in (model.to(torch.bfloat16), model.to("meta"), model.to_empty(device="cpu")):
+        assert moved["head"].weight is kept[0]
+        assert moved["head"].state is kept[1]
+    assert model["encoder"].weight.dtype == torch.bfloat16
+    table.gather(torch.tensor([3])).sum().backward()
+    assert table.touched.tolist() == [3]
+
+
+def test_a_table_without_a_device_moves_with_its_module():
+    table = small()
+    model = torch.nn.Sequential(table).to(torch.float32)
+    assert (table.weight.dtype, table.state.dtype) == (torch.float32, torch.float32)
+    model.to("meta")
+    assert table.weight.device.type == table.state.device.type == "meta"
+
+
 def test_refuses():
     with pytest.raises(ConfigError, match="at least one label"):
         LabelTable(0, 4)
@@ -213,6 +235,10 @@ def test_refuses():
         LabelTable(3, 2, weight=drawn(3, 2), state=torch.zeros(2))
     with pytest.raises(ConfigError, match=r"not torch.float16"):
         LabelTable(3, 2, weight=torch.zeros(3, 2, dtype=torch.float16))
+    with pytest.raises(ConfigError, match="on cpu and state on cpu; both must lie on meta"):
+        LabelTable(3, 2, weight=drawn(3, 2), device="meta")
+    with pytest.raises(ConfigError, match="on cpu and state on meta; both must lie on cpu"):
+        LabelTable(3, 2, weight=drawn(3, 2), state=torch.zeros(3, device="meta"))
 
 
 def test_zeroed_gradients_are_no_touched_rows():

@@ -105,8 +105,23 @@ def test_a_table_on_a_gpu(tmp_path, small_blocks, dtype):
     assert equal(load_table(tmp_path / "table", verify=True), make(dtype=dtype))
     again = load_table(tmp_path / "table", 3, 11, device="cuda")
     assert again.weight.device.type == again.state.device.type == "cuda"
-    assert equal(again.to("cpu"), make(11, dtype=dtype, first=3))
+    assert torch.equal(again.weight.cpu(), make(11, dtype=dtype, first=3).weight)
     assert equal(grow(table, 40).to("cpu"), grow(make(dtype=dtype), 40))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_head_on_a_gpu_trains_a_table_in_files(tmp_path):
+    entries = torch.tensor([0, 1]), torch.tensor([3, 9]), torch.ones(2)
+    tables = [mapped_table(23, 3, tmp_path / "work"), LabelTable(23, 3)]
+    for table, device in zip(tables, ("cuda", "cpu"), strict=True):
+        head = SampledSoftmax(table, LogUniform(23, 4)).to(device)
+        z = (torch.arange(6.0).view(2, 3) / 6).to(device)
+        head(z, *(of.to(device) for of in entries)).backward()
+        RowwiseAdagrad([table], lr=0.5).step()
+    assert tables[0].weight.device.type == "cpu"
+    trained = torch.from_numpy(np.load(tmp_path / "work" / "weight.npy"))
+    torch.testing.assert_close(trained, tables[1].weight, rtol=1e-4, atol=1e-5)
 
 
 def save_parts(table, sizes, folder):
@@ -213,6 +228,31 @@ def test_an_opened_table_does_not_change_its_files(tmp_path):
     copy = mapped_copy(tmp_path / "table", tmp_path / "work")
     copy.weight.zero_()
     assert equal(load_table(tmp_path / "table", verify=True), table)
+
+
+@pytest.mark.parametrize("kind", [open_table, mapped_table, mapped_copy, load_table])
+def test_rows_of_files_stay_there_when_a_module_is_moved(tmp_path, kind):
+    save_table(make(), tmp_path / "table")
+    table = {
+        open_table: lambda: open_table(tmp_path / "table"),
+        mapped_table: lambda: mapped_table(23, 3, tmp_path / "work"),
+        mapped_copy: lambda: mapped_copy(tmp_path / "table", tmp_path / "work"),
+        load_table: lambda: load_table(tmp_path / "table", device="cpu"),
+    }[kind]()
+    head = SampledSoftmax(table, LogUniform(23, 4)).to("meta").to(torch.bfloat16)
+    assert head.step.device.type == "meta"
+    assert (table.weight.device.type, table.weight.dtype) == ("cpu", torch.float32)
+    table.gather(torch.tensor([2])).sum().backward()
+    RowwiseAdagrad([table], lr=0.5).step()
+    trained = table.weight[2].tolist()
+    if kind in (mapped_table, mapped_copy):
+        assert np.load(tmp_path / "work" / "weight.npy")[2].tolist() == trained
+    else:
+        assert trained != make().weight[2].tolist()
+    # In memory and without a device it goes along.
+    plain = load_table(tmp_path / "table")
+    assert torch.nn.Sequential(plain, grow(table, 30)).to("meta")[1].weight.device.type == "meta"
+    assert plain.weight.device.type == "meta"
 
 
 @pytest.mark.parametrize(

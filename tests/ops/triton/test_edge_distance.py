@@ -7,21 +7,20 @@ BOTH = [("squared_l2", "fp32"), *((kind, "bf16") for kind in KINDS)]
 ENTRIES, DIM = 16, 64
 
 
-def compiled(ops, name, kind, dtype, architecture, out=None, **constants):
+def compiled(ops, name, kind, dtype, architecture, *, grad="*fp32", **constants):
     import triton.language as tl
 
     from graphrise.ops.triton import edge_distance
 
     types = {"z": f"*{dtype}", "norm": "*fp32", "rowptr": "*i64", "col": "*i32"}
-    types |= {"weight": f"*{dtype}", "scale": "*fp32", "num_z": "i32", "dim": "i32"}
-    types |= {"out": "*fp32", "grad": "*fp32"}
+    types |= {"weight": f"*{dtype}", "scale": "*fp32", "num_z": "i32", "entries": "i32"}
+    types |= {"dim": "i32", "out": "*fp32", "grad": grad}
     kernel = getattr(edge_distance, name)
     signature = {arg: types.get(arg, "constexpr") for arg in kernel.arg_names}
     constants |= {"KIND": KINDS.index(kind), "HAS_WEIGHT": True, "WIDE": tl.float32}
     constants |= {"ENTRIES": ENTRIES, "DIM": DIM}
-    return ops.ahead_of_time(
-        kernel, signature, constants, architecture, num_warps=1, unaligned=("num_z",)
-    )
+    odd = ("num_z", "entries")
+    return ops.ahead_of_time(kernel, signature, constants, architecture, num_warps=1, unaligned=odd)
 
 
 def fewest_wide(dtype):
@@ -41,7 +40,8 @@ def test_distances_load_wide_and_spill_nothing(ops, architecture, kind, dtype):
 @pytest.mark.parametrize("architecture", [80, 90])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_of_own_rows_is_without_atomics(ops, architecture, kind):
-    code = compiled(ops, "pull_kernel", kind, "bf16", architecture, FACTOR=2, ATOMIC=False)
+    once = {"FACTOR": 2, "ATOMIC": False, "grad": "*bf16"}
+    code = compiled(ops, "pull_kernel", kind, "bf16", architecture, **once)
     assert code.wide_loads >= fewest_wide("bf16")
     assert code.spills == 0
     assert code.atomics == 0
