@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-fast test lint format benchmarks clean
+.PHONY: demo demo-fast test gpu-test gpu-benchmark lint format benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/graphrise demo --out graphrise-demo
@@ -15,6 +15,13 @@ demo-fast: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Of another PyTorch than the tests' own, whose warnings are no errors.
+gpu-test: $(STAMP)
+	$(BIN)/python -m pytest -m gpu -W default -rfs
+
+gpu-benchmark: $(STAMP)
+	$(BIN)/python -m benchmarks ops --device cuda --json ops-cuda.jsonl --csv ops-cuda.csv
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -201,3 +201,22 @@ def test_fewer_labels_are_as_measured(share):
     plain, spread = (of[f"{share} labelled{end}", "fluent", "recall@1"] for end in ("", ", spread"))
     text = " ".join(README.split())
     assert re.search(rf"{re.escape(cell(spread))} \({re.escape(cell(plain))}( without)?\)", text)
+
+
+def test_scales_are_as_measured():
+    of = scores("scale")
+    fluent = {run: values for (run, *what), values in of.items() if what == ["fluent", "recall@1"]}
+    best = []
+    for labels in ("cross-entropy", "spread", "all labelled"):
+        runs = [run for run in fluent if run.startswith(labels) and "shuffled" not in run]
+        best.append(max(runs, key=lambda run: statistics.mean(of[run, "facebook", "recall@1"])))
+    assert [run.split()[-1] for run in best] == ["8", "20", "20"]
+    given, spread, every = (fluent[run] for run in best)
+    control = cell(fluent["spread, scale 8, shuffled graph"])
+    text = " ".join(README.split())
+    said = f"{cell(given)}, {cell(spread)} (shuffled, at 8: {control}) and {cell(every)}"
+    assert said in text
+    low, high = statistics.mean(given), statistics.mean(every)
+    closed = (statistics.mean(spread) - low) / (high - low)
+    assert f"{statistics.mean(spread) / low:.1f}x the baseline's recall instead of" in text
+    assert f"and {100 * closed:.0f} % of the gap instead of" in text
