@@ -25,7 +25,8 @@ class HeadConfig:
     smoothing: float = 0.1
     """Label smoothing epsilon, spread evenly over all labels; 0.1 is implied by the paper."""
     scale: float = 16.0
-    """Logit scale (inverse temperature) of normalised embeddings; unused without normalisation."""
+    """Logit scale (inverse temperature) of normalised embeddings; unused without normalisation. Few
+    given labels, and samples of them, want a smaller one than spread labels (LOG.md)."""
     margin: Literal["none", "arcface", "cosface"] = "none"
     """What a label must win by; of normalised embeddings only."""
     margin_size: float = 0.3
