@@ -123,7 +123,7 @@ def test_files_that_are_not_python_come_along():
         assert (ROOT / "graphrise" / name).is_file()
     others = [p for p in (ROOT / "graphrise").rglob("*") if p.is_file() and p.suffix != ".py"]
     kept = {p.name for p in others if "__pycache__" not in p.parts}
-    names = ("alpha", "edges", "heads", "labels", "neighbours", "noise", "paper", "spread")
+    names = ("alpha", "edges", "heads", "labels", "neighbours", "noise", "paper", "scale", "spread")
     studies = {f"{name}.yaml" for name in names}
     assert kept == {"py.typed", "report.html.j2", "page.html.j2"} | studies
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()

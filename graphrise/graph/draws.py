@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphrise.ops.cpu.jit import compiled
-from graphrise.ops.cpu.prefetch import fetch
-
 BLOCK_EDGES = 4_000_000
 """Edges worked on at a time: bounds memory to a few hundred MB whatever the graph."""
 FULL = 2**32 - 1
 _CACHED = 1 << 18
 """Edges whose shares are summed at a time: what is made of them stays in the processor's cache."""
-_AHEAD = 16
-"""Rows between asking for one's shares and searching them."""
 
 
 def row_blocks(rowptr: np.ndarray, edges: int = BLOCK_EDGES) -> list[tuple[int, int]]:
@@ -82,28 +77,8 @@ def first_above(
     Returns:
         int64 `[B, k]`, positions in CSR order; the last edge of a row if none before it exceeds.
     """
+    from graphrise.graph.draw_loop import search
+
     found = np.empty(point.shape, dtype=np.int64)
-    _search(cumulative[None], start, degree, point, found)
+    search(cumulative[None], start, degree, point, found)
     return found
-
-
-@compiled
-def _search(
-    cumulative: np.ndarray,
-    start: np.ndarray,
-    degree: np.ndarray,
-    point: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    for row in range(start.size):
-        if row + _AHEAD < start.size:
-            first = start[row + _AHEAD]
-            fetch(cumulative, 0, first, first + degree[row + _AHEAD])
-        for draw in range(point.shape[1]):
-            at, left, value = start[row], degree[row], point[row, draw]
-            while left > 1:
-                half = left >> 1
-                # Added or not, without a branch: which way a draw goes nobody can foresee.
-                at += half * (cumulative[0, at + half - 1] <= value)
-                left -= half
-            found[row, draw] = at

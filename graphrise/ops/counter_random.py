@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphrise.ops.cpu.counter import joined
-
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
@@ -38,6 +36,9 @@ def counter_bits(*address: int | np.ndarray, after: np.ndarray | None = None) ->
         if isinstance(word, int) and isinstance(state, int):
             state = _mix(_mix(word + _GOLDEN) + state + _GOLDEN)
         else:
+            # Here: what only needs a number or two is spared the compiler.
+            from graphrise.ops.cpu.counter import joined
+
             state = joined(_array(word), _array(state))
     return np.asarray(state, dtype=np.uint64)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from graphrise.ops.counter_random import counter_bits
-from graphrise.ops.cpu.counter import walk
 
 _ROUNDS = 6
 
@@ -25,6 +24,8 @@ def permuted(place: np.ndarray, length: int, *address: int) -> np.ndarray:
     Returns:
         int64 `[B]` in `[0, length)`; over all places, each value once.
     """
+    from graphrise.ops.cpu.counter import walk
+
     half = max(1, (max(length - 1, 1).bit_length() + 1) // 2)
     keys = counter_bits(*address, np.arange(_ROUNDS))
     place = place.astype(np.uint64)
