@@ -21,9 +21,6 @@ from graphrise.loader.order import EvenBatches, Shuffled
 from graphrise.loader.plan import BatchPlan, roles
 from graphrise.loader.prefetch import ahead, in_rows
 
-_ROW = 4
-"""Batches that are made one after another where no thread makes them ahead."""
-
 
 def without_edges(graph: Graph) -> Data:
     """A `Data` for `TrainingLoader` that reads no edge: a batch gets its edges from the sampler.
@@ -70,6 +67,7 @@ class TrainingLoader(NodeLoader):
         *,
         workers: int = 0,
         prefetch: int = 2,
+        row: int = 1,
         pin_memory: bool = False,
         augment: Augment | None = None,
     ) -> None:
@@ -83,14 +81,15 @@ class TrainingLoader(NodeLoader):
             plan: Images of every batch.
             workers: Worker processes; 0 makes batches in this process, whose decoding threads
                 need no other.
-            prefetch: Batches made ahead by a thread of this process; 0: none, they are made a few
-                in a row. With worker processes it is they who work ahead.
+            prefetch: Batches made ahead by a thread of this process; 0: none. With worker
+                processes it is they who work ahead.
+            row: Batches made one right after another where none is made ahead (`in_rows`).
             pin_memory: Put batches where a GPU copies from fast.
             augment: What augments for an encoder on the CPU: ahead of it, in the thread that makes
                 the batches, if one does. None: left to whoever gets them, on their device.
         """
         self._reader, self._labels, self._plan = reader, labels, plan
-        self.prefetch, self.augment = prefetch, augment
+        self.prefetch, self.row, self.augment = prefetch, row, augment
         self._start = self._next = 0
         super().__init__(
             data,
@@ -140,7 +139,7 @@ class TrainingLoader(NodeLoader):
         elif self.prefetch:
             source = ahead(self._batches, self.prefetch)
         else:
-            source = in_rows(self._batches(), _ROW)
+            source = in_rows(self._batches(), self.row)
         for batch in source:
             self._next += 1
             yield batch

@@ -33,6 +33,9 @@ from graphrise.train.batches import batch_plan, edge_sampler
 HELD_BYTES = 2 * 2**30
 """Of encoded pictures in memory that a user is told of."""
 
+_ROW = 4
+"""Batches made between two steps of an encoder that has all cores, and then none for as many."""
+
 
 class TrainingData(lightning.LightningDataModule):
     """Images, labels and neighbours of one run.
@@ -135,16 +138,14 @@ class TrainingData(lightning.LightningDataModule):
             augment = getattr(module, "augment", None)
             return self.loader(augment if isinstance(augment, Augment) else None)
         in_memory = isinstance(self.reader, ImageReader) and self.reader.cached
-        return self.loader(prefetch=0 if in_memory else None)
+        return self.loader(row=_ROW if in_memory else None)
 
-    def loader(
-        self, augment: Augment | None = None, *, prefetch: int | None = None
-    ) -> TrainingLoader:
+    def loader(self, augment: Augment | None = None, *, row: int | None = None) -> TrainingLoader:
         """What `train_dataloader` gives, with settings of the caller's choice.
 
         Args:
             augment: What augments ahead of the encoder; None: left to the encoder's side.
-            prefetch: Batches made ahead; None: as the config says.
+            row: Batches made one right after another, none ahead; None: ahead, as the config says.
         """
         images, (rank, ranks) = self.config.images, world()
         return TrainingLoader(
@@ -154,7 +155,8 @@ class TrainingData(lightning.LightningDataModule):
             self._sampler,
             batch_plan(self.graph, self.labels, self.config, rank=rank, world_size=ranks),
             workers=images.workers,
-            prefetch=images.prefetch if prefetch is None else prefetch,
+            prefetch=0 if row else images.prefetch,
+            row=row or 1,
             pin_memory=self.config.train.accelerator != "cpu" and torch.cuda.is_available(),
             augment=augment,
         )

@@ -39,13 +39,13 @@ def test_works_ahead_only_where_a_core_is_left(make, dataset, graph, monkeypatch
         images = dataclasses.replace(config.images, cache_mib=cache_mib, prefetch=3)
         data = TrainingData(dataset, graph, dataclasses.replace(config, images=images))
         loader = data.loader_beside(module, processes)
-        return loader.prefetch, loader.augment is not None
+        return loader.prefetch, loader.row, loader.augment is not None
 
     monkeypatch.setattr("os.cpu_count", lambda: 2 * threads)
-    assert chosen(512, 1) == (3, True)
+    assert chosen(512, 1) == (3, 1, True)
     # Both processes' encoders have all cores: nothing is made beside them, unless it must be read.
-    assert chosen(512, 2) == (0, False)
-    assert chosen(0, 2) == (3, False)
+    assert chosen(512, 2) == (0, 4, False)
+    assert chosen(0, 2) == (3, 1, False)
 
 
 def test_many_pictures_in_memory_say_so(make, dataset, graph, monkeypatch):
