@@ -8,11 +8,12 @@ from typing import Literal
 from graphrise.config.base import check_choices, require
 
 FULL_UP_TO = 1_000_000
-"""Labels up to which `auto` is the full softmax. Samples cost accuracy (on emoji 1 to 2 points with
-three quarters of the labels, 2 to 4 with a third, 5 to 12 with a twentieth, LOG.md; InsightFace's
-README: 96.57 with a fifth, 93.08 with a five-hundredth), and up to here memory does not ask for
-them: without a margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's
-moments of a million labels are 1 GB."""
+"""Labels up to which `auto` is the full softmax. Sampled heads cost accuracy (on emoji about 2
+points with three quarters of the labels, 2 to 4 with a third, 5 to 12 with a twentieth; where most
+are drawn the row-wise update costs as much as the sample, LOG.md; InsightFace's README: 96.57 with
+a fifth, 93.08 with a five-hundredth), and up to here memory does not ask for them: without a margin
+no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments of a million labels
+are 1 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)

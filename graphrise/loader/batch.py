@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import NodeLoader
 from torch_geometric.sampler import SamplerOutput
 
+from graphrise.errors import ConfigError
 from graphrise.graph.ragged import Ragged
 from graphrise.graph.store import Graph
 from graphrise.images.readers import Reader
@@ -36,7 +37,7 @@ class TrainingLoader(NodeLoader):
     """PyG `NodeLoader` over the labelled images: an epoch sees each of them once.
 
     Call `set_epoch(n)` before an epoch (Lightning does). Batches are a function of (seed, epoch,
-    number), whatever `workers` and `prefetch` are. `state_dict` says which batch comes next;
+    number), whatever `workers`, `prefetch` and `row` are. `state_dict` says which batch comes next;
     `load_state_dict` goes on with that one.
 
     A batch is a PyG `Data` of N unique images: B labelled ones (`batch_size`), `num_others`
@@ -83,11 +84,18 @@ class TrainingLoader(NodeLoader):
                 need no other.
             prefetch: Batches made ahead by a thread of this process; 0: none. With worker
                 processes it is they who work ahead.
-            row: Batches made one right after another where none is made ahead (`in_rows`).
+            row: Batches made one right after another where none is made ahead (`in_rows`), from 1.
             pin_memory: Put batches where a GPU copies from fast.
             augment: What augments for an encoder on the CPU: ahead of it, in the thread that makes
                 the batches, if one does. None: left to whoever gets them, on their device.
+
+        Raises:
+            ConfigError: `row` is below 1, or `prefetch` below 0.
         """
+        if row < 1 or prefetch < 0:
+            raise ConfigError(
+                f"loader: row must be at least 1 and prefetch at least 0, got {row} and {prefetch}"
+            )
         self._reader, self._labels, self._plan = reader, labels, plan
         self.prefetch, self.row, self.augment = prefetch, row, augment
         self._start = self._next = 0

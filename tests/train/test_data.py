@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphrise.config import GraphConfig
-from graphrise.errors import DataError
+from graphrise.errors import ConfigError, DataError
 from graphrise.graph.build import build_graph
 from graphrise.graph.ragged import from_entries
 from graphrise.train.data import TrainingData
@@ -46,6 +46,8 @@ def test_works_ahead_only_where_a_core_is_left(make, dataset, graph, monkeypatch
     # Both processes' encoders have all cores: nothing is made beside them, unless it must be read.
     assert chosen(512, 2) == (0, 4, False)
     assert chosen(0, 2) == (3, 1, False)
+    with pytest.raises(ConfigError, match="row must be at least 1"):
+        TrainingData(dataset, graph, config).loader(row=-1)
 
 
 def test_many_pictures_in_memory_say_so(make, dataset, graph, monkeypatch):
