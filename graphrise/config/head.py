@@ -41,7 +41,7 @@ class HeadConfig:
     """Whether a label may be drawn twice in a step."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the sampled heads' label vectors; bfloat16 is rounded stochastically."""
-    optimizer: Literal["adagrad", "sgd"] = "adagrad"
+    optimizer: Literal["rmsprop", "adagrad", "sgd"] = "adagrad"
     """Row-wise update of the sampled heads' label vectors."""
     lr: float = 0.8
     """Its peak learning rate; follows the schedule of train.lr. Of normalised embeddings any large

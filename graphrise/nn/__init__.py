@@ -13,5 +13,6 @@ from graphrise.nn.mlp import MLP as MLP
 from graphrise.nn.regularizer import EdgeRegularizer as EdgeRegularizer
 from graphrise.nn.regularizer import edge_gate as edge_gate
 from graphrise.nn.rowwise import RowwiseAdagrad as RowwiseAdagrad
+from graphrise.nn.rowwise import RowwiseRMSprop as RowwiseRMSprop
 from graphrise.nn.rowwise import RowwiseSGD as RowwiseSGD
 from graphrise.nn.rowwise import Together as Together

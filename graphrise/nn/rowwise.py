@@ -12,11 +12,13 @@ from torch.optim import Optimizer
 from graphrise.errors import ConfigError
 from graphrise.nn.heads.table import LabelTable
 from graphrise.ops.counter_random import counter_bits
-from graphrise.ops.rowwise_adagrad import rowwise_adagrad_, write_rows
+from graphrise.ops.rowwise_adagrad import rowwise_adagrad_
+from graphrise.ops.rowwise_rmsprop import rowwise_rmsprop_
+from graphrise.ops.rowwise_step import write_rows
 
 
 class _Rowwise(Optimizer):
-    """What both share: a step over the touched rows of each table."""
+    """What they share: a step over the touched rows of each table."""
 
     def __init__(self, tables: Iterable[LabelTable], defaults: dict[str, Any], seed: int) -> None:
         self._tables = list(tables)
@@ -60,7 +62,7 @@ class _Rowwise(Optimizer):
         return torch.Generator(table.weight.device).manual_seed(bits)
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings and the number of steps; the sums of squares are saved with the table."""
+        """Settings and the number of steps; the state of rows is saved with the table."""
         return {**super().state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ class RowwiseAdagrad(_Rowwise):
 
         Args:
             tables: `head.table` of each.
-            lr: Step size; of the first step of a row it is the length of the change times the root
+            lr: Step size; of the first step of a row it is the length of the change over the root
                 of D.
             eps: Added to the root.
             weight_decay: Decoupled, of touched rows only.
@@ -104,6 +106,45 @@ class RowwiseAdagrad(_Rowwise):
     ) -> None:
         settings = {name: group[name] for name in ("lr", "eps", "weight_decay")}
         rowwise_adagrad_(table.weight, table.state, rows, grads, generator=generator, **settings)
+
+
+class RowwiseRMSprop(_Rowwise):
+    """RMSprop with one number of state a row (`ops.rowwise_rmsprop_`)."""
+
+    def __init__(
+        self,
+        tables: Iterable[LabelTable],
+        lr: float = 0.01,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Update the tables of some heads; other arguments as `RowwiseAdagrad`.
+
+        Args:
+            tables: `head.table` of each.
+            lr: Step size; of the first step of a row it is the length of the change over the root
+                of D, and of later ones about that.
+            alpha: Smoothing constant of a row's mean of squares, counted by its updates.
+            eps: Added to the root.
+            weight_decay: Decoupled, of touched rows only.
+            seed: Stochastic rounding of bfloat16 tables follows from it.
+        """
+        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(tables, defaults, seed)
+
+    def _update(
+        self,
+        table: LabelTable,
+        rows: Tensor,
+        grads: Tensor,
+        group: dict[str, Any],
+        generator: torch.Generator | None,
+    ) -> None:
+        settings = {name: group[name] for name in ("lr", "alpha", "eps", "weight_decay")}
+        rowwise_rmsprop_(table.weight, table.state, rows, grads, generator=generator, **settings)
 
 
 class RowwiseSGD(_Rowwise):

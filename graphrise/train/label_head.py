@@ -27,7 +27,7 @@ from graphrise.nn.heads import (
 )
 from graphrise.nn.heads.collectives import world
 from graphrise.nn.heads.negatives import Negatives
-from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseSGD
+from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseRMSprop, RowwiseSGD
 
 
 def label_head(config: RunConfig, num_labels: int, labels: Ragged | None = None) -> LabelHead:
@@ -100,6 +100,7 @@ def row_optimizer(config: RunConfig, head: LabelHead) -> Optimizer | None:
     if isinstance(head, FullSoftmax):
         return None
     settings, seed = config.head, config.train.seed
-    kind = RowwiseAdagrad if settings.optimizer == "adagrad" else RowwiseSGD
+    kinds = {"adagrad": RowwiseAdagrad, "rmsprop": RowwiseRMSprop, "sgd": RowwiseSGD}
+    kind = kinds[settings.optimizer]
     decay = settings.weight_decay
     return kind([head.table], lr=settings.lr, weight_decay=decay, seed=seed)

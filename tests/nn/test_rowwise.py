@@ -7,12 +7,21 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from graphrise.errors import ConfigError
-from graphrise.nn import LabelTable, RowwiseAdagrad, RowwiseSGD, SampledSoftmax, Together
+from graphrise.nn import (
+    LabelTable,
+    RowwiseAdagrad,
+    RowwiseRMSprop,
+    RowwiseSGD,
+    SampledSoftmax,
+    Together,
+)
 from graphrise.nn.heads import Uniform
 from graphrise.ops import reference
 
 LABELS, DIM = 12, 3
-KINDS = [RowwiseAdagrad, RowwiseSGD]
+ADAGRAD = RowwiseAdagrad, reference.rowwise_adagrad
+RMSPROP = RowwiseRMSprop, reference.rowwise_rmsprop
+KINDS = [RowwiseAdagrad, RowwiseRMSprop, RowwiseSGD]
 
 
 def drawn(*shape, seed=0):
@@ -35,16 +44,25 @@ def backward(table, rows, step=0, times=1.0):
 STEPS = ([3, 1, 3], [0], [11, 3, 4], [], [1, 0])
 
 
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "eps": 0.01}])
-def test_adagrad_is_the_dense_one_on_touched_rows(options):
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (ADAGRAD, {}),
+        (ADAGRAD, {"weight_decay": 0.1, "eps": 0.01}),
+        (RMSPROP, {}),
+        (RMSPROP, {"weight_decay": 0.1, "eps": 0.01, "alpha": 0.5}),
+    ],
+)
+def test_the_dense_one_on_touched_rows(rule, options):
+    kind, truth = rule
     table = table_of()
     weight, state = table.weight.clone(), table.state.clone()
-    optimizer = RowwiseAdagrad([table], lr=0.2, **options)
+    optimizer = kind([table], lr=0.2, **options)
     for step, rows in enumerate(STEPS):
         optimizer.zero_grad()
         gradient = backward(table, rows, step)
         optimizer.step()
-        new = reference.rowwise_adagrad(weight, state, gradient, lr=0.2, **options)
+        new = truth(weight, state, gradient, lr=0.2, **options)
         touched = torch.tensor(sorted(set(rows)), dtype=torch.long)
         weight[touched], state[touched] = new[0][touched], new[1][touched]
         torch.testing.assert_close(table.weight, weight, rtol=1e-13, atol=1e-14)

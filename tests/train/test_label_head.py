@@ -20,7 +20,7 @@ from graphrise.nn.heads import (
     Uniform,
     load_table,
 )
-from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseSGD, Together
+from graphrise.nn.rowwise import RowwiseAdagrad, RowwiseRMSprop, RowwiseSGD, Together
 from graphrise.train.label_head import label_head, row_optimizer
 from graphrise.train.module import GraphRise
 from graphrise.train.run import train
@@ -98,6 +98,9 @@ def test_partial_fc_and_its_rows():
     assert isinstance(rows, RowwiseSGD)
     assert (rows.param_groups[0]["lr"], rows.param_groups[0]["weight_decay"]) == (0.5, 0.1)
     assert isinstance(row_optimizer(run_of(kind="sampled"), head), RowwiseAdagrad)
+    rows = row_optimizer(run_of(kind="sampled", optimizer="rmsprop", lr=0.03), head)
+    assert isinstance(rows, RowwiseRMSprop)
+    assert (rows.param_groups[0]["lr"], rows.param_groups[0]["weight_decay"]) == (0.03, 0.0)
 
 
 def test_more_negatives_than_labels():

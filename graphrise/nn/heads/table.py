@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graphrise.errors import ConfigError
 from graphrise.ops.counter_random import counter_bits
-from graphrise.ops.rowwise_adagrad import summed
+from graphrise.ops.rowwise_step import summed
 
 _BLOCK = 1 << 18
 """Rows that are made from one seed: a part of the table is the same whoever makes it."""
@@ -20,7 +20,7 @@ class LabelTable(nn.Module):
     """C rows of D numbers that no dense gradient and no dense optimiser state is ever made of.
 
     `gather` reads rows. The backward pass leaves their gradient in `gradient.grad`, `[R, D]`, and
-    the rows themselves in `touched`; `nn.RowwiseAdagrad` and `nn.RowwiseSGD` take them from there.
+    the rows themselves in `touched`; the optimisers of `nn.rowwise` take them from there.
     `gradient` is a parameter for what expects one: gradient scalers, clipping, `zero_grad`. It is
     none of the module's, since no other optimiser could use it, and `state_dict` holds neither it
     nor the table (`save_table` does, in parts). A table moves with a module that has it, unless it
@@ -28,7 +28,7 @@ class LabelTable(nn.Module):
 
     Attributes:
         weight: `[C, D]`.
-        state: `[C]`, row-wise Adagrad's sums of squares.
+        state: `[C]`, row-wise Adagrad's sums or RMSprop's means of squares; 0 of new rows.
         gradient: Its `grad` is that of the rows in `touched`.
         touched: int64 `[R]`, distinct and rising.
         first: Label of the first row; above 0 in a shard.
@@ -62,8 +62,8 @@ class LabelTable(nn.Module):
             seed: Row `first + c` is a function of it, whatever part of the labels is made here.
             first: Label of the first row.
             weight: Use this `[C, D]` and its content, for example a mapped file; None: make one.
-            state: Use these `[C]` sums of squares, float32 (float64 with such a weight); None:
-                zeros.
+            state: Use these `[C]` sums or means of squares, float32 (float64 with such a weight);
+                None: zeros.
             device: Where it lies and stays, in its dtype, wherever a module that has it goes; the
                 embeddings may be elsewhere. None: where torch makes it or the `weight` lies, and it
                 goes with the module.

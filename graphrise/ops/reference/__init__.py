@@ -9,6 +9,7 @@ from graphrise.ops.reference.linear_cross_entropy import (
 )
 from graphrise.ops.reference.neighbor import neighbor_sum as neighbor_sum
 from graphrise.ops.reference.rowwise_adagrad import rowwise_adagrad as rowwise_adagrad
+from graphrise.ops.reference.rowwise_rmsprop import rowwise_rmsprop as rowwise_rmsprop
 from graphrise.ops.reference.scatter import scatter as scatter
 from graphrise.ops.reference.scatter import scatter_extreme as scatter_extreme
 from graphrise.ops.reference.segment import segment_extreme as segment_extreme

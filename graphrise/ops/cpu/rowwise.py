@@ -1,4 +1,4 @@
-"""Row-wise Adagrad: equal rows added up and updated in one pass."""
+"""Row-wise updates: equal rows added up and updated in one pass."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def _update(
     lr: float,
     eps: float,
     weight_decay: float,
+    keep: float,
+    add: float,
 ) -> None:
     dim = table.shape[1]
     kept = table.dtype.type(1 - lr * weight_decay)
@@ -38,8 +40,11 @@ def _update(
         for d in range(dim):
             squares += total[d] * total[d]
         at = rows[order[start[run]]]
-        state[at] += squares / total.dtype.type(dim)
-        step = total.dtype.type(lr) / (np.sqrt(state[at]) + total.dtype.type(eps))
+        mean = squares / total.dtype.type(dim)
+        if state[at] > 0:
+            mean = state.dtype.type(keep) * state[at] + state.dtype.type(add) * mean
+        state[at] = mean
+        step = total.dtype.type(lr) / (np.sqrt(mean) + total.dtype.type(eps))
         row = table[at]
         for d in range(dim):
             row[d] = kept * row[d] - step * total[d]
@@ -53,12 +58,14 @@ def update_(
     lr: float,
     eps: float,
     weight_decay: float,
+    keep: float,
+    add: float,
 ) -> None:
-    """`rowwise_adagrad_` of contiguous CPU tensors, rows in range and at least one of them."""
+    """`rowwise_step_` of contiguous CPU tensors, rows in range and at least one of them."""
     rows, grads = rows.contiguous(), grads.contiguous()
     start, order = _runs(rows.numpy())
     kept = table.numpy(), state.numpy(), start, order, rows.numpy(), grads.numpy()
-    over_rows(_update, start, table.size(1), *kept, lr, eps, weight_decay)
+    over_rows(_update, start, table.size(1), *kept, lr, eps, weight_decay, keep, add)
 
 
 def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

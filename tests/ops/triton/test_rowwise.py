@@ -1,4 +1,4 @@
-"""Machine code of the row-wise Adagrad kernel."""
+"""Machine code of the row-wise kernel."""
 
 import pytest
 
@@ -8,7 +8,7 @@ import pytest
 def test_rows_are_moved_wide_and_nothing_spills(ops, architecture, kind):
     import triton.language as tl
 
-    from graphrise.ops.triton.rowwise_adagrad import update_kernel
+    from graphrise.ops.triton.rowwise import update_kernel
 
     dim = 128 if kind == "fp32" else 256  # 16 bytes a thread of a warp
     code = ops.ahead_of_time(
@@ -23,6 +23,8 @@ def test_rows_are_moved_wide_and_nothing_spills(ops, architecture, kind):
             "lr": "fp32",
             "eps": "fp32",
             "weight_decay": "fp32",
+            "keep": "fp32",
+            "add": "fp32",
             "num_rows": "i32",
             "num_entries": "i32",
             "dim": "i32",

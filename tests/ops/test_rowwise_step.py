@@ -1,4 +1,6 @@
-"""Row-wise Adagrad on some rows against the dense step over all of them."""
+"""Row-wise Adagrad and RMSprop on some rows against the dense step over all of them."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -7,9 +9,20 @@ from hypothesis import strategies as st
 
 from graphrise.errors import ConfigError, DataError
 from graphrise.ops import reference
-from graphrise.ops.rowwise_adagrad import rowwise_adagrad_, summed, write_rows
+from graphrise.ops.rowwise_adagrad import rowwise_adagrad_
+from graphrise.ops.rowwise_rmsprop import rowwise_rmsprop_
+from graphrise.ops.rowwise_step import summed, write_rows
 
-SETTINGS = [{"lr": 0.1}, {"lr": 0.5, "eps": 0.01, "weight_decay": 0.2}]
+ADAGRAD = rowwise_adagrad_, reference.rowwise_adagrad
+RMSPROP = rowwise_rmsprop_, reference.rowwise_rmsprop
+SETTINGS = [
+    (ADAGRAD, {"lr": 0.1}),
+    (ADAGRAD, {"lr": 0.5, "eps": 0.01, "weight_decay": 0.2}),
+    (RMSPROP, {"lr": 0.1}),
+    (RMSPROP, {"lr": 0.5, "alpha": 0.5, "eps": 0.01, "weight_decay": 0.2}),
+    (RMSPROP, {"lr": 0.1, "alpha": 0.0}),
+]
+RULES = pytest.mark.parametrize("rule", [ADAGRAD, RMSPROP], ids=["adagrad", "rmsprop"])
 
 
 def generator(seed=0):
@@ -27,13 +40,15 @@ def dense(rows, grads, num_rows):
 @pytest.mark.backends("torch", "numba", "triton")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("index", [torch.int32, torch.int64])
-@pytest.mark.parametrize("options", SETTINGS)
+@pytest.mark.parametrize(("rule", "options"), SETTINGS)
 @pytest.mark.parametrize(
     "rows",
     [[5, 1, 3], [0, 1, 2], [6], [2, 4, 2, 2, 0, 4], [], [3, 3]],
     ids=["shuffled", "rising", "one", "repeated", "none", "same"],
 )
-def test_equals_the_dense_step_on_touched_rows_only(backend, device, dtype, index, options, rows):
+def test_equals_the_dense_step_on_touched_rows_only(
+    backend, device, dtype, index, rule, options, rows
+):
     if (backend, dtype) == ("triton", torch.float64):
         pytest.skip("float64 tables on a GPU are torch's")
     rows = torch.tensor(rows, dtype=torch.long)
@@ -44,10 +59,11 @@ def test_equals_the_dense_step_on_touched_rows_only(backend, device, dtype, inde
     for step in range(4):
         grads = drawn((rows.numel(), 5), step + 1, dtype)
         there = [of.to(device) for of in (table, state, rows.to(index), grads)]
-        rowwise_adagrad_(*there, **options, backend=backend)
+        update_, truth = rule
+        update_(*there, **options, backend=backend)
         table, state = (of.cpu() for of in there[:2])
-        true = reference.rowwise_adagrad(*true, dense(rows, grads.double(), 7), **options)
-        plain = reference.rowwise_adagrad(*plain, dense(rows, grads, 7), **options)
+        true = truth(*true, dense(rows, grads.double(), 7), **options)
+        plain = truth(*plain, dense(rows, grads, 7), **options)
     assert torch.equal(table[others], untouched)
     assert not state[others].any()
     tolerance = 1e-6 if dtype == torch.float32 else 1e-14
@@ -68,31 +84,74 @@ def test_by_hand():
     assert table.tolist() == [[pytest.approx(0.81), pytest.approx(1.17)], [5, 5]]
 
 
-def test_the_first_step_has_the_length_promised():
+def test_rmsprop_by_hand():
+    table, state = torch.tensor([[1.0, 2.0], [5.0, 5.0]]), torch.tensor([0.0, 7.0])
+    step = partial(rowwise_rmsprop_, table, state, torch.tensor([0]), lr=0.5, alpha=0.75)
+    step(torch.tensor([[1.0, 7.0]]))
+    # The first mean counts whole: mean(1, 49) = 25, its root 5.
+    assert state.tolist() == [25, 7]
+    assert table.tolist() == [[pytest.approx(0.9), pytest.approx(1.3)], [5, 5]]
+    step(torch.tensor([[6.0, 8.0]]))
+    # Then a quarter: 0.75 * 25 + 0.25 * mean(36, 64).
+    assert state.tolist() == [31.25, 7]
+    assert table[0].tolist() == pytest.approx([0.9 - 3 / 31.25**0.5, 1.3 - 4 / 31.25**0.5])
+
+
+def test_rmsprop_is_torchs_where_rows_have_one_number():
+    # But for torch's first mean, which starts from 0: set to what ours starts from.
+    gradients = drawn((20, 5, 1))
+    dense, table = (drawn((5, 1)) for _ in range(2))
+    dense.requires_grad_()
+    theirs = torch.optim.RMSprop([dense], lr=0.1, alpha=0.9, eps=1e-10)
+    dense.grad = gradients[0]
+    theirs.step()
+    theirs.state[dense]["square_avg"] = gradients[0].square()
+    state = gradients[0, :, 0].square()
+    with torch.no_grad():
+        dense.copy_(table)
+    for gradient in gradients[1:]:
+        dense.grad = gradient
+        theirs.step()
+        rowwise_rmsprop_(table, state, torch.arange(5), gradient, lr=0.1, alpha=0.9)
+        torch.testing.assert_close(table, dense.detach(), rtol=1e-12, atol=1e-14)
+
+
+def test_rmsprop_refuses_another_alpha():
+    args = torch.ones(3, 2), torch.zeros(3), torch.arange(2), torch.ones(2, 2)
+    for alpha in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ConfigError, match=r"alpha must lie in \[0, 1\)"):
+            rowwise_rmsprop_(*args, lr=1.0, alpha=alpha)
+
+
+@RULES
+def test_the_first_step_has_the_length_promised(rule):
     # However long the gradient: lr times the root of D.
     grads = drawn((4, 9)) * torch.tensor([[1e-4], [1.0], [10.0], [1e5]])
     table = torch.zeros(4, 9, dtype=torch.float64)
     state = torch.zeros(4, dtype=torch.float64)
-    rowwise_adagrad_(table, state, torch.arange(4), grads, lr=0.1)
+    rule[0](table, state, torch.arange(4), grads, lr=0.1)
     assert table.norm(dim=1).tolist() == pytest.approx([0.3] * 4, rel=1e-5)
 
 
-def test_a_row_without_gradient_stays():
+@RULES
+def test_a_row_without_gradient_stays(rule):
     # Also the first time, where the root is 0.
     table, state = drawn((3, 2)), torch.zeros(3, dtype=torch.float64)
     before = table.clone()
-    rowwise_adagrad_(table, state, torch.tensor([1, 2]), torch.zeros(2, 2), lr=1.0)
+    rule[0](table, state, torch.tensor([1, 2]), torch.zeros(2, 2), lr=1.0)
     assert torch.equal(table, before)
 
 
+@RULES
 @pytest.mark.backends("torch", "triton")
-def test_bfloat16_lands_within_a_step_and_right_on_average(backend, device):
+def test_bfloat16_lands_within_a_step_and_right_on_average(backend, device, rule):
+    update_, truth = rule
     draws = 2000 if device == "cpu" and backend == "torch" else 150
     table = drawn((6, 4), dtype=torch.bfloat16)
     rows, grads = torch.tensor([4, 1, 4]), drawn((3, 4), 1, torch.float32)
     options = {"lr": 0.01, "weight_decay": 0.1}
     gradient = dense(rows, grads, 6).double()
-    want, new_state = reference.rowwise_adagrad(
+    want, new_state = truth(
         table.double(), torch.full((6,), 0.25, dtype=torch.float64), gradient, **options
     )
     results = []
@@ -100,9 +159,7 @@ def test_bfloat16_lands_within_a_step_and_right_on_average(backend, device):
     for seed in range(draws):
         got, state = table.to(device, copy=True), torch.full((6,), 0.25, device=device)
         coin = torch.Generator(device).manual_seed(seed)
-        rowwise_adagrad_(
-            got, state, rows_there, grads_there, generator=coin, backend=backend, **options
-        )
+        update_(got, state, rows_there, grads_there, generator=coin, backend=backend, **options)
         got, state = got.cpu(), state.cpu()
         results.append(got.double())
         assert torch.equal(got[[0, 2, 3, 5]], table[[0, 2, 3, 5]])
@@ -115,14 +172,14 @@ def test_bfloat16_lands_within_a_step_and_right_on_average(backend, device):
     assert ((every.mean(dim=0) - touched).abs() <= 4 * spread / draws**0.5 + 1e-6).all()
     again, state = table.to(device, copy=True), torch.full((6,), 0.25, device=device)
     coin = torch.Generator(device).manual_seed(draws - 1)
-    rowwise_adagrad_(
-        again, state, rows_there, grads_there, generator=coin, backend=backend, **options
-    )
+    update_(again, state, rows_there, grads_there, generator=coin, backend=backend, **options)
     assert torch.equal(again.cpu().double(), results[-1])
 
 
+@RULES
 @pytest.mark.backends("torch", "numba", "triton")
-def test_registered_with_torch_and_repeatable(backend, device):
+def test_registered_with_torch_and_repeatable(backend, device, rule):
+    update_ = rule[0]
     args = [
         drawn((7, 5), dtype=torch.float32),
         torch.zeros(7),
@@ -130,11 +187,11 @@ def test_registered_with_torch_and_repeatable(backend, device):
         drawn((6, 5), 1, torch.float32),
     ]
     args = [of.to(device) for of in args]
-    op = torch.ops.graphrise.rowwise_adagrad_.default
-    torch.library.opcheck(op, (*args, 0.1, 1e-10, 0.0, None, backend))
-    compiled = torch.compile(rowwise_adagrad_, fullgraph=True, backend="aot_eager")
+    op = torch.ops.graphrise.rowwise_step_.default
+    torch.library.opcheck(op, (*args, 0.1, 1e-10, 0.0, 0.9, 0.1, None, "rowwise_step_", backend))
+    compiled = torch.compile(update_, fullgraph=True, backend="aot_eager")
     results = []
-    for function in (rowwise_adagrad_, compiled, rowwise_adagrad_):
+    for function in (update_, compiled, update_):
         table, state = args[0].clone(), args[1].clone()
         function(table, state, *args[2:], lr=0.1, backend=backend)
         results.append((table, state))

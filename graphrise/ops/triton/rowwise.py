@@ -1,4 +1,4 @@
-"""Row-wise Adagrad: a program for each run of equal rows adds it up and updates the row."""
+"""Row-wise updates: a program for each run of equal rows adds it up and updates the row."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def update_kernel(
     lr,
     eps,
     weight_decay,
+    keep,
+    add,
     num_rows,
     num_entries,
     dim,
@@ -44,9 +46,10 @@ def update_kernel(
         total += tl.load(grad + place, mask=inside, other=0.0).to(WIDE)
         at += 1
         more = tl.load(sorted_rows + at, mask=at < num_entries, other=-1) == row
-    sums = tl.load(state + row) + tl.sum(total * total) / dim
-    tl.store(state + row, sums)
-    step = lr / (tl.sqrt(sums) + eps)
+    mean, old_mean = tl.sum(total * total) / dim, tl.load(state + row)
+    mean = tl.where(old_mean > 0, keep * old_mean + add * mean, mean)
+    tl.store(state + row, mean)
+    step = lr / (tl.sqrt(mean) + eps)
     old = tl.load(table + row * dim + place, mask=inside, other=0.0).to(WIDE)
     new = (1 - lr * weight_decay) * old - step * total
     if ROUND:
@@ -65,9 +68,11 @@ def update_(
     lr: float,
     eps: float,
     weight_decay: float,
+    keep: float,
+    add: float,
     noise: Tensor | None,
 ) -> None:
-    """`rowwise_adagrad_` of contiguous tensors of one device, with at least one row."""
+    """`rowwise_step_` of contiguous tensors of one device, with at least one row."""
     in_order, order = torch.sort(rows, stable=True)
     dim = triton.next_power_of_2(table.size(1))
     with device_of(table):
@@ -81,6 +86,8 @@ def update_(
             lr,
             eps,
             weight_decay,
+            keep,
+            add,
             table.size(0),
             rows.numel(),
             table.size(1),
