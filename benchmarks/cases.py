@@ -61,7 +61,7 @@ def _decode(parser: ArgumentParser) -> Run:
 
 
 def _head(parser: ArgumentParser) -> Run:
-    from benchmarks import head
+    from benchmarks import head, head_files
 
     parser.add_argument("--only", nargs="+", choices=head.PARTS, default=head.PARTS)
     parser.add_argument("--labels", type=int, default=40_000_000)
@@ -71,6 +71,7 @@ def _head(parser: ArgumentParser) -> Run:
     parser.add_argument("--steps", type=int, default=200, help="timed steps of a process")
     parser.add_argument("--repetitions", type=int, default=3, help="processes of a timing")
     parser.add_argument("--peer-labels", type=int, help="instead of as many as 20 GiB hold")
+    _out(parser, "graphrise-bench")
 
     def run(args: Namespace) -> Iterable[Sequence[Row]]:
         size = head.Size(
@@ -80,7 +81,36 @@ def _head(parser: ArgumentParser) -> Run:
             negatives=args.negatives,
             steps=args.steps,
         )
-        return [head.run(size, args.only, args.repetitions, args.peer_labels)]
+        yield head.run(size, args.only, args.repetitions, args.peer_labels)
+        if "files" in args.only:
+            yield head_files.run(args.out, size, args.repetitions)
+
+    return run
+
+
+def _head_learning(parser: ArgumentParser) -> Run:
+    from benchmarks import head_learning
+
+    ways = tuple(head_learning.WAYS)
+    parser.add_argument("--only", nargs="+", choices=ways, default=head_learning.CLAIMED)
+    parser.add_argument("--labels", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, default=120, help="of the full softmax")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--held-out", type=int, default=2048, help="images judged on")
+    parser.add_argument("--noise", type=float, default=0.5, help="of the task")
+    parser.add_argument("--seeds", type=int, default=3)
+
+    def run(args: Namespace) -> Iterable[Sequence[Row]]:
+        size = head_learning.Size(
+            labels=args.labels,
+            steps=args.steps,
+            batch=args.batch,
+            dim=args.dim,
+            held_out=args.held_out,
+            noise=args.noise,
+        )
+        return head_learning.run(size, args.seeds, args.only)
 
     return run
 
@@ -262,6 +292,7 @@ CASES = {
     "loader": Case("pictures a second, and what the encoder waits", _loader),
     "decode": Case("decoders on one thread, and containers", _decode),
     "head": Case("the label head's step and memory, by labels", _head),
+    "head-learning": Case("what sampled heads learn of a million labels", _head_learning),
     "train": Case("what the graph adds to an encoder", _train),
     "neighbors": Case("ways to bring neighbours in, and what they cost", _neighbors),
     "heads": Case("label heads on emoji: what a sample of labels costs", _heads),

@@ -21,7 +21,7 @@ from benchmarks.head_worker import FEWEST, Work
 from benchmarks.rows import Row
 from graphrise.errors import ConfigError
 
-PARTS = ("labels", "peers")
+PARTS = ("labels", "peers", "files")
 SMALL = 40_000
 """Labels of the step that the large one is held against."""
 PEERS = {"sparse": "nn.Embedding(sparse) + SparseAdam", "dense": "dense gradient + SGD momentum"}
@@ -72,7 +72,8 @@ def run(
 
     Args:
         size: What is run.
-        only: Parts to run: "labels", our head at two sizes, "peers", others at their largest.
+        only: Parts to run: "labels", our head at two sizes, "peers", others at their largest;
+            "files" is `head_files`'s.
         repetitions: Processes of every timing.
         peer_labels: Labels of the peers; None: as many as they can hold.
 
@@ -115,21 +116,21 @@ def _by_size(size: Size, dtype: str, repetitions: int) -> list[Row]:
     """Our head at the two sizes, in turn: step, initialisation, peak memory."""
     ways = [(dtype, size.labels), (dtype, SMALL)]
     found = [_measured(ways, size, steps=size.steps) for _ in range(repetitions)]
-    common = _common(size, found, f"ours, {dtype}, {size.labels:,} labels")
+    common = common_of(size, found, f"ours, {dtype}, {size.labels:,} labels")
     step = Row(
         metric="training step",
-        values=_all(found, lambda one: one["steps"][0]),
+        values=every(found, lambda one: one["steps"][0]),
         unit="ms",
         baseline=f"{SMALL:,} labels",
-        baseline_values=_all(found, lambda one: one["steps"][1]),
+        baseline_values=every(found, lambda one: one["steps"][1]),
         **common,
     )
     made = Row(
         metric="initialisation",
-        values=_all(found, lambda one: one["made"][:1]),
+        values=every(found, lambda one: one["made"][:1]),
         unit="s",
         baseline="bare uniform_, scaled up",
-        baseline_values=_all(found, lambda one: one["bare"][:1]),
+        baseline_values=every(found, lambda one: one["bare"][:1]),
         **common,
     )
     print(f"{common['variant']}: a step takes {1 / step.ratio:.3f} x that of {SMALL:,} labels")
@@ -148,11 +149,11 @@ def _peer_times(size: Size, labels: int, repetitions: int) -> list[Row]:
         rows.append(
             Row(
                 metric="training step",
-                values=_all(found, lambda one: one["steps"][0]),
+                values=every(found, lambda one: one["steps"][0]),
                 unit="ms",
-                baseline=_name(name, found),
-                baseline_values=_all(found, lambda one: one["steps"][1]),
-                **_common(size, found, f"ours, float32, {labels:,} labels"),
+                baseline=name_of(name, found),
+                baseline_values=every(found, lambda one: one["steps"][1]),
+                **common_of(size, found, f"ours, float32, {labels:,} labels"),
             )
         )
     return rows
@@ -162,17 +163,17 @@ def _peer_memory(size: Size, labels: int) -> list[Row]:
     """Peak memory of ours and of each peer, each in its own process, and the peers' step there."""
     alone = {way: [_measured([(way, labels)], size, steps=FEWEST)] for way in ("float32", *PEERS)}
     ours = alone.pop("float32")
-    common = _common(size, ours, f"ours, float32, {labels:,} labels")
+    common = common_of(size, ours, f"ours, float32, {labels:,} labels")
     return [
-        _memory(ours, _all(found, _peak), _name(PEERS[peer], found), common)
+        _memory(ours, every(found, peak_of), name_of(PEERS[peer], found), common)
         for peer, found in alone.items()
     ]
 
 
 def _import_alone(size: Size) -> Row:
     found = [_measured([], size, steps=0)]
-    common = _common(size, found, "import alone")
-    return _memory(found, _all(found, _peak), "itself", common)
+    common = common_of(size, found, "import alone")
+    return _memory(found, every(found, peak_of), "itself", common)
 
 
 def _memory(
@@ -180,7 +181,7 @@ def _memory(
 ) -> Row:
     return Row(
         metric="peak memory",
-        values=_all(found, _peak),
+        values=every(found, peak_of),
         unit="MiB",
         baseline=baseline,
         baseline_values=theirs,
@@ -208,28 +209,30 @@ def _measured(
     return found
 
 
-def _common(size: Size, found: Sequence[Found], variant: str) -> dict[str, Any]:
+def common_of(size: Size, found: Sequence[Found], variant: str) -> dict[str, Any]:
+    """What all rows of some processes say: fields of a `Row`."""
     return {
         "case": "head",
-        "variant": _name(variant, found),
+        "variant": name_of(variant, found),
         "higher_is_better": False,
-        "peak_mib": max(_all(found, _peak)),
+        "peak_mib": max(every(found, peak_of)),
         "size": f"D {size.dim}, batch {size.batch}, {size.negatives} negatives of a log-uniform "
         f"law, {torch.get_num_threads()} threads",
     }
 
 
-def _all(found: Sequence[Found], pick: Callable[[dict[str, Any]], Sequence[float]]) -> list[float]:
+def every(found: Sequence[Found], pick: Callable[[dict[str, Any]], Sequence[float]]) -> list[float]:
     """What all processes say, or one NaN if there was none."""
     values = [v for one in found if not isinstance(one, Missing) for v in pick(one)]
     return values or [math.nan]
 
 
-def _peak(one: dict[str, Any]) -> list[float]:
+def peak_of(one: dict[str, Any]) -> list[float]:
+    """Peak memory of a process, MiB."""
     return [one["peak_mib"]]
 
 
-def _name(name: str, found: Sequence[Found]) -> str:
+def name_of(name: str, found: Sequence[Found]) -> str:
     """A name, and that and why its figure is missing if it is."""
     why = [one.why for one in found if isinstance(one, Missing)]
     return f"{name}: MISSING, {why[0]}" if len(why) == len(found) else name

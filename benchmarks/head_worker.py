@@ -68,7 +68,7 @@ def measure(work: Work) -> dict[str, Any]:
         start = time.perf_counter()
         table, optimizer = _table(name, labels, work.dim)
         made.append(time.perf_counter() - start)
-        step.append(_step(table, optimizer, labels, work.negatives))
+        step.append(training_step(table, optimizer, labels, work.negatives))
     return {"made": made, "bare": bare, "steps": _in_turn(work, step), "peak_mib": own_peak_mib()}
 
 
@@ -118,9 +118,17 @@ def _table(name: str, labels: int, dim: int) -> tuple[nn.Module, Optimizer]:
     return table, RowwiseAdagrad([table], lr=0.1)
 
 
-def _step(
+def training_step(
     table: nn.Module, optimizer: Optimizer, labels: int, negatives: int
 ) -> Callable[[Batch], float]:
+    """A function that takes one step on a batch and gives its loss.
+
+    Args:
+        table: Ours or a peer's.
+        optimizer: Of its rows.
+        labels: C.
+        negatives: Labels drawn a step.
+    """
     # A peer is a table to the head: one loss for all.
     head = SampledSoftmax(
         cast(LabelTable, table), LogUniform(labels, negatives), rule=LogitRule(scale=SCALE)
@@ -144,16 +152,21 @@ def _bare_fill(labels: int, dim: int) -> float:
     return (time.perf_counter() - start) * labels / rows
 
 
-def main(settings: str) -> None:
-    """Print the figures, or that an allocation failed."""
-    first_to_go()
+def report(work: Callable[[], dict[str, Any]]) -> None:
+    """Print the figures that `work` gives, or that an allocation failed."""
     try:
-        found = measure(Work(**json.loads(settings)))
+        found = work()
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
         found = {"missing": "memory could not be allocated"}
     print(json.dumps(found))
+
+
+def main(settings: str) -> None:
+    """Measure and print."""
+    first_to_go()
+    report(lambda: measure(Work(**json.loads(settings))))
 
 
 if __name__ == "__main__":

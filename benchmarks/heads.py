@@ -28,11 +28,8 @@ SPREAD = "spread labels, "
 SCALE = 12.0
 """Of the logits with given labels: where sampled heads and the full softmax do about best on the
 validation vendor (LOG.md); the more peaked a softmax, the more a sample of it misses."""
-ROWS = {"optimizer": "rmsprop", "lr": 0.06, "weight_decay": 0.05}
-"""The update of sampled labels' vectors, best on the validation vendor (LOG.md). Each of the 1,396
-is met hundreds of times, which Adagrad's falling steps do not suit."""
 SAMPLED: dict[str, dict[str, Any]] = {
-    f"{name}, {count} negatives": {**ROWS, **settings, "num_negatives": count}
+    f"{name}, {count} negatives": {**settings, "num_negatives": count}
     for count in (1024, 512, 64)
     for name, settings in {
         "log-uniform": {"kind": "sampled", "negatives": "log_uniform"},
@@ -41,7 +38,7 @@ SAMPLED: dict[str, dict[str, Any]] = {
         "in-batch and log-uniform": {"kind": "sampled", "negatives": "mixed"},
     }.items()
 }
-SAMPLED["in-batch alone"] = {**ROWS, "kind": "sampled", "negatives": "in_batch"}
+SAMPLED["in-batch alone"] = {"kind": "sampled", "negatives": "in_batch"}
 SAMPLED_SPREAD = [name for name in SAMPLED if " 512 " in name]
 """Those that are trained on spread labels too."""
 

@@ -36,6 +36,7 @@ PACKAGES = {
     "graph": ("duckdb", "pyspark", "faiss-cpu", "torch", "torch-geometric", "numpy", "pyarrow"),
     "evaluate": ("faiss-cpu", "torch", "numpy"),
     "head": ("torch", "numpy"),
+    "head-learning": ("torch", "numpy"),
     "ops": ("torch", "triton", "numba", "numpy", "torch-geometric", "torch-scatter"),
     "spread": ("numba", "numpy", "scipy", "torch"),
 }

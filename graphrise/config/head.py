@@ -8,12 +8,12 @@ from typing import Literal
 from graphrise.config.base import check_choices, require
 
 FULL_UP_TO = 1_000_000
-"""Labels up to which `auto` is the full softmax. Sampled heads cost accuracy (on emoji about 2
-points with three quarters of the labels, 2 to 4 with a third, 5 to 12 with a twentieth; where most
-are drawn the row-wise update costs as much as the sample, LOG.md; InsightFace's README: 96.57 with
-a fifth, 93.08 with a five-hundredth), and up to here memory does not ask for them: without a margin
+"""Labels up to which `auto` is the full softmax, which needs no sampler's settings: without a margin
 no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments of a million labels
-are 1 GB."""
+are 1 GB. Samples of three quarters and a third of emoji's labels cost no more than a seed does, of a
+twentieth 5 to 12 points; of a million made labels 2,048 a step learn as much as all in as many
+steps, each 1/220 as long (LOG.md; InsightFace's README: 96.57 with a fifth, 93.08 with a
+five-hundredth). So sample below it too where a step takes long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,16 @@ class HeadConfig:
     """Whether a label may be drawn twice in a step."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the sampled heads' label vectors; bfloat16 is rounded stochastically."""
-    optimizer: Literal["rmsprop", "adagrad", "sgd"] = "adagrad"
-    """Row-wise update of the sampled heads' label vectors."""
-    lr: float = 0.8
-    """Its peak learning rate; follows the schedule of train.lr. Of normalised embeddings any large
-    one does (cosines do not see a row's length; LOG.md); inner products want less."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of the label vectors that a step touches."""
+    optimizer: Literal["rmsprop", "adagrad", "sgd"] = "rmsprop"
+    """Row-wise update of the sampled heads' label vectors. With rmsprop they learned more than with
+    adagrad, of few labels that are met often and of a million (LOG.md); adagrad wants a head.lr of
+    about 0.8 and no weight decay."""
+    lr: float = 0.06
+    """Its peak learning rate; follows the schedule of train.lr. Chosen for normalised embeddings of
+    64 numbers; inner products want less."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay of the label vectors that a step touches: keeps them short, so that
+    steps go on turning them."""
 
     def __post_init__(self) -> None:
         check_choices(self, "head")

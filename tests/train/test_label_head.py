@@ -97,10 +97,10 @@ def test_partial_fc_and_its_rows():
     rows = row_optimizer(config, head)
     assert isinstance(rows, RowwiseSGD)
     assert (rows.param_groups[0]["lr"], rows.param_groups[0]["weight_decay"]) == (0.5, 0.1)
-    assert isinstance(row_optimizer(run_of(kind="sampled"), head), RowwiseAdagrad)
-    rows = row_optimizer(run_of(kind="sampled", optimizer="rmsprop", lr=0.03), head)
-    assert isinstance(rows, RowwiseRMSprop)
-    assert (rows.param_groups[0]["lr"], rows.param_groups[0]["weight_decay"]) == (0.03, 0.0)
+    rows = row_optimizer(run_of(kind="sampled", optimizer="adagrad", lr=0.3), head)
+    assert isinstance(rows, RowwiseAdagrad)
+    assert (rows.param_groups[0]["lr"], rows.param_groups[0]["weight_decay"]) == (0.3, 0.05)
+    assert isinstance(row_optimizer(run_of(kind="sampled"), head), RowwiseRMSprop)
 
 
 def test_more_negatives_than_labels():

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from graphrise.errors import ConfigError
 from graphrise.nn.heads.best import best_of
+from graphrise.nn.heads.checks import demand_finite, demand_labels
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.views import Views, mean_and_sums
+from graphrise.ops.checks import check_index, checked_mode
 from graphrise.ops.cross_entropy import soft_cross_entropy
 from graphrise.ops.linear_cross_entropy import linear_cross_entropy
 
@@ -70,10 +72,12 @@ class FullSoftmax(nn.Module):
 
         Raises:
             ConfigError: k is out of range.
+            DataError: An embedding holds NaN or infinity.
         """
         count = len(self.weight)
         if not 1 <= k <= count:
             raise ConfigError(f"top_labels: k must be in 1..{count}, got {k}")
+        demand_finite(z)
 
         def logits(first: int) -> Tensor:
             part = slice(first, first + block)
@@ -99,7 +103,9 @@ class FullSoftmax(nn.Module):
             Scalar loss; with views `[1 + T]`: that loss, and the views' weighted sums over B.
 
         Raises:
-            DataError: An entry is out of range, where the logits are not held.
+            DataError: An entry is out of range (looked for on CPUs, and on GPUs with
+                GRAPHRISE_CHECKED=1; else torch's kernels stop at it where the logits are held, and
+                it is left out where they are not).
         """
         if views is not None:
             row, entry = views.entries(row, len(z) - len(views.image))
@@ -111,6 +117,12 @@ class FullSoftmax(nn.Module):
         return mean_and_sums(losses, views)
 
     def _held(self, z: Tensor, row: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        if checked_mode(z):
+            demand_labels("full softmax", index, len(self.weight))
+            check_index("full softmax", "row", row, len(z))
+        else:
+            # Of a negative label torch would make one from the end.
+            index = torch.where(index < 0, len(self.weight), index)
         logits = self.logits(z)
         if self.rule.margin is not None:
             half = logits.dtype in (torch.float16, torch.bfloat16)

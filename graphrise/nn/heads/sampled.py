@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphrise.errors import ConfigError, DataError
+from graphrise.errors import ConfigError
 from graphrise.nn.heads.best import best_of
+from graphrise.nn.heads.checks import demand_finite, demand_labels
 from graphrise.nn.heads.logits import LogitRule
 from graphrise.nn.heads.negatives import Drawn, Negatives, Uniform
 from graphrise.nn.heads.table import LabelTable
@@ -23,7 +24,7 @@ class SampledSoftmax(nn.Module):
     Only the rows of these labels are read and updated: a step costs the same whatever C is.
 
     Attributes:
-        table: Label vectors; update them with `nn.RowwiseAdagrad([head.table])`.
+        table: Label vectors; update them with `nn.RowwiseRMSprop([head.table])`.
         step: int64 scalar, training steps so far: what the next sample follows from.
     """
 
@@ -90,12 +91,7 @@ class SampledSoftmax(nn.Module):
         Raises:
             DataError: A label is out of range.
         """
-        labels = self.table.num_labels
-        if index.numel() and bool((index.min() < 0) | (index.max() >= labels)):
-            raise DataError(
-                f"sampled softmax: labels from {int(index.min())} to {int(index.max())}; they must "
-                f"be in [0, {labels}), was the head made for another vocabulary?"
-            )
+        demand_labels("sampled softmax", index, self.table.num_labels)
         drawn = self.negatives.draw(int(self.step), index)
         if self.training:
             self.step += 1
@@ -136,9 +132,11 @@ class SampledSoftmax(nn.Module):
 
         Raises:
             ConfigError: k is out of range.
+            DataError: An embedding holds NaN or infinity.
         """
         if not 1 <= k <= self.table.num_labels:
             raise ConfigError(f"top_labels: k must be in 1..{self.table.num_labels}, got {k}")
+        demand_finite(z)
         return best_labels(self.table, self.rule, z, k, block)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from graphrise.errors import ConfigError, DataError
 from graphrise.nn.bank import EmbeddingBank
+from graphrise.nn.heads.checks import demand_finite
 from graphrise.nn.heads.collectives import (
     add_up,
     gather_embeddings,
@@ -52,7 +53,7 @@ class ShardedSoftmax(nn.Module):
     step, and changes its scale, on all ranks; without a scaler it spoils a row of each slice.
 
     Attributes:
-        table: This rank's label vectors; update them with `nn.RowwiseAdagrad([head.table])`.
+        table: This rank's label vectors; update them with `nn.RowwiseRMSprop([head.table])`.
         step: int64 scalar, training steps so far; the same on all ranks.
     """
 
@@ -223,12 +224,14 @@ class ShardedSoftmax(nn.Module):
 
         Raises:
             ConfigError: k is out of range.
+            DataError: An embedding, of any rank, holds NaN or infinity.
         """
         if not 1 <= k <= self.negatives.num_labels:
             raise ConfigError(f"top_labels: k must be in 1..{self.negatives.num_labels}, got {k}")
         rank, ranks = world()
         images = gather_rows(torch.tensor([len(z)], device=z.device), [1] * ranks).tolist()
         z = gather_rows(z.to(self.table.state.dtype), images)
+        demand_finite(z, images)
         best, rows = best_labels(self.table, self.rule, z, k, block)
         # A rank may own fewer than k; what fills up is below every logit.
         fill = (0, k - best.size(1))

@@ -381,6 +381,15 @@ def check_top_labels(rank, world):
         head.top_labels(parts[rank][0], LABELS + 1)
 
 
+def check_an_embedding_of_no_number_is_an_error_of_all(rank, world):
+    head = shard(rank, world, Uniform(LABELS, 4))
+    z = torch.ones(SIZES[rank], DIM, dtype=torch.float64)
+    if rank == 1:
+        z[2, 0] = torch.nan
+    with pytest.raises(DataError, match="NaN or infinity in 1 of 6 rows on rank 1, first in row 2"):
+        head.top_labels(z, 2)
+
+
 def check_an_error_of_one_rank_is_one_of_all(rank, world):
     head = shard(rank, world, Uniform(LABELS, 4))
     z, row, index, weight = batch(SIZES[:world])[rank]

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 
@@ -426,6 +427,35 @@ def test_killed_half_way_the_last_good_one_stays(tmp_path):
         # The next save clears it away.
         save_table(make(), folder / "table", overwrite=True)
         assert [p.name for p in folder.iterdir()] == ["table"]
+
+
+KILLED_LATE = """
+import os, signal, sys
+from pathlib import Path
+from graphrise.nn.heads import LabelTable, save_table
+
+folder, replace = Path(sys.argv[1]), os.replace
+
+def last(source, target):
+    if target == folder and source.suffix == ".tmp":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+save_table(LabelTable(50, 8, seed=1), folder)
+os.replace = last
+save_table(LabelTable(50, 8, seed=2), folder, overwrite=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_killed_between_the_two_renames_the_last_good_one_is_put_back_by_a_save(tmp_path):
+    done = child(KILLED_LATE, tmp_path / "table")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "table").exists()
+    with pytest.raises(DataError, match="exists already"):
+        save_table(make(), tmp_path / "table")
+    assert equal(load_table(tmp_path / "table", verify=True), LabelTable(50, 8, seed=1))
+    assert [p.name for p in tmp_path.iterdir()] == ["table"]
 
 
 MEMORY = """
