@@ -10,10 +10,11 @@ from graphrise.config.base import check_choices, require
 FULL_UP_TO = 1_000_000
 """Labels up to which `auto` is the full softmax, which needs no sampler's settings: without a
 margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments of a million
-labels are 1 GB. Samples of three quarters and a third of emoji's labels cost no more than a seed
-does, of a twentieth 5 to 12 points; of a million made labels 2,048 a step learn as much as all in
-as many steps, each 1/220 as long (LOG.md; InsightFace's README: 96.57 with a fifth, 93.08 with a
-five-hundredth). So sample below it too where a step takes long."""
+labels are 1 GB. Samples of three quarters and a third of emoji's labels cost nothing on the
+validation vendor and about a point on the test one, of a twentieth 5 to 12; of a million made
+labels 2,048 a step learn as much as all in as many steps, each 1/220 as long (LOG.md; InsightFace's
+README: 96.57 with a fifth, 93.08 with a five-hundredth). So sample below it where a step is slow.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
