@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphrise.config import GraphConfig, RunConfig, to_dict
+from graphrise.config import GraphConfig, HeadConfig, RunConfig, to_dict
 from graphrise.config.base import require
 from graphrise.errors import ConfigError
 from graphrise.recipes import RECIPES
@@ -26,6 +26,10 @@ _LATER: dict[str, dict[str, Any]] = {
 }
 """Settings that are younger than the format, by stage ("": of none), and what was before them: a
 run that has this keeps its key, so that studies of earlier versions go on."""
+
+_ROWS_BEFORE = {"optimizer": "adagrad", "lr": 0.8, "weight_decay": 0.0}
+"""Defaults of the head's row-wise update in earlier versions. They did nothing under a softmax over
+all labels, nor do those of today, so such a run keeps its key too."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,10 @@ def _seeded(run: PlannedRun, seed: int, data: dict[str, Any]) -> PlannedRun:
         of = settings[stage] if stage else settings
         for name in [k for k, v in later.items() if of.get(k) == v]:
             del of[name]
+    head, default = settings["head"], HeadConfig()
+    unset = all(head[name] == getattr(default, name) for name in _ROWS_BEFORE)
+    if unset and config.head.kind in ("auto", "full"):
+        head |= _ROWS_BEFORE
     key = digest(
         {
             "format": _FORMAT,

@@ -169,6 +169,17 @@ def test_a_younger_setting_counts_once_it_is_set(spec):
     assert on.key != off.key
 
 
+def test_the_row_wise_update_counts_where_labels_are_sampled(spec, values):
+    def keys(kind):
+        given = {**values()["set"], "head.kind": kind}
+        rows = {"head.optimizer": "adagrad", "head.lr": 0.8, "head.weight_decay": 0.0}
+        both = (plan(spec(set={**given, **more}, seeds=1)) for more in ({}, rows))
+        return {runs[0].key for runs in both}
+
+    assert len(keys("full")) == 1
+    assert len(keys("sampled")) == 2
+
+
 def test_values_as_text():
     assert [shown(v) for v in (None, True, 0.5, 3, (2, 1), ())] == [
         "none", "true", "0.5", "3", "2+1", "none",

@@ -10,7 +10,7 @@ from graphrise.nn.heads import FullSoftmax
 SGD = {"optimizer": "sgd", "momentum": 0.0, "lr": 1.0}
 ENCODER = {"name": "test_convnext", "normalize": False}
 SAMPLED = {"kind": "sampled", "num_negatives": 3, "negatives": "uniform"}
-SAMPLED |= {"optimizer": "sgd", "lr": 1.0}
+SAMPLED |= {"optimizer": "sgd", "lr": 1.0, "weight_decay": 0.0}
 
 
 class Norms(Callback):
