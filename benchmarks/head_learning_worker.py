@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.child import first_to_go, own_peak_mib
 from benchmarks.head_task import Task
+from benchmarks.head_worker import report
 from graphrise.config import TrainConfig
 from graphrise.nn.heads import (
     FullSoftmax,
@@ -193,15 +194,9 @@ def _optimizer(model: Model, work: Work) -> Optimizer:
 
 
 def main(settings: str) -> None:
-    """Print the figures, or that an allocation failed."""
+    """Train, judge and print."""
     first_to_go()
-    try:
-        found = measure(Work(**json.loads(settings)))
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise
-        found = {"missing": "memory could not be allocated"}
-    print(json.dumps(found))
+    report(lambda: measure(Work(**json.loads(settings))))
 
 
 if __name__ == "__main__":

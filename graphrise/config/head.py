@@ -11,10 +11,10 @@ FULL_UP_TO = 1_000_000
 """Labels up to which `auto` is the full softmax, which needs no sampler's settings: without a
 margin no logits are held (nn.FullSoftmax), and weights, gradient and AdamW's moments of a million
 labels are 1 GB. Samples of three quarters and a third of emoji's labels cost nothing on the
-validation vendor and about a point on the test one, of a twentieth 5 to 12; of a million made
-labels 2,048 a step learn as much as all in as many steps, each 1/220 as long (LOG.md; InsightFace's
-README: 96.57 with a fifth, 93.08 with a five-hundredth). So sample below it where a step is slow.
-"""
+validation vendor and about a point on the test one, of a twentieth (by adagrad) 5 to 12; of a
+million made labels 2,048 a step learn as much as all in as many steps, each 1/220 as long (LOG.md;
+InsightFace's README: 96.57 with a fifth, 93.08 with a five-hundredth). So sample below it where a
+step is slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class HeadConfig:
     """Of the sampled heads' label vectors; bfloat16 is rounded stochastically."""
     optimizer: Literal["rmsprop", "adagrad", "sgd"] = "rmsprop"
     """Row-wise update of the sampled heads' label vectors. With rmsprop they learned more than with
-    adagrad, of few labels that are met often and of a million (LOG.md); adagrad wants a head.lr of
-    about 0.8 and no weight decay."""
+    adagrad, of emoji's labels, each met often, and of a million seldom met (LOG.md); adagrad wants
+    a head.lr of about 0.8 and no weight decay."""
     lr: float = 0.06
     """Its peak learning rate; follows the schedule of train.lr. Chosen for normalised embeddings of
     64 numbers; inner products want less."""

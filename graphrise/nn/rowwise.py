@@ -114,14 +114,14 @@ class RowwiseRMSprop(_Rowwise):
     def __init__(
         self,
         tables: Iterable[LabelTable],
-        lr: float = 0.01,
+        lr: float = 0.06,
         *,
         alpha: float = 0.99,
         eps: float = 1e-10,
         weight_decay: float = 0.0,
         seed: int = 0,
     ) -> None:
-        """Update the tables of some heads; other arguments as `RowwiseAdagrad`.
+        """Update the tables of some heads.
 
         Args:
             tables: `head.table` of each.

@@ -29,7 +29,8 @@ run that has this keeps its key, so that studies of earlier versions go on."""
 
 _ROWS_BEFORE = {"optimizer": "adagrad", "lr": 0.8, "weight_decay": 0.0}
 """Defaults of the head's row-wise update in earlier versions. They did nothing under a softmax over
-all labels, nor do those of today, so such a run keeps its key too."""
+all labels, nor do those of today, so such a run keeps its key too. `auto` is taken for one, though
+above a million labels it is none: a key cannot know how many there are."""
 
 
 @dataclass(frozen=True)
